@@ -1,0 +1,5 @@
+"""The ledger: what was run, on what, and where its evidence lies.
+
+`provenance` names versions and digests; `evidence` writes the public and the restricted folder of a run, each with
+its own manifest, and verifies them. Neither knows what an audit means: bytes and arrays in, files out.
+"""

@@ -1,0 +1,116 @@
+"""The folder of one run: `public/` (reports) and `restricted/` (arrays, record tables), each with a manifest.
+
+Everything is written into a folder beside the final one and moved into place at the end, so a run that stops half-way
+leaves nothing that looks finished. `restricted/` is readable by its owner only.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from auditkit.errors import Complaint, IntegrityError
+from auditkit.ledger.provenance import bytes_digest, file_digest
+from auditkit.result import Artifact
+
+MANIFEST = "manifest.json"
+OWNER_FOLDER, OWNER_FILE = 0o700, 0o600
+
+
+def describe_array(name: str, array: NDArray[Any]) -> Artifact:
+    """Reference an array: name, sha256 of its C-ordered bytes, shape and dtype."""
+    contiguous = np.ascontiguousarray(array)
+    return Artifact(
+        name=name, sha256=bytes_digest(contiguous.tobytes()), shape=contiguous.shape, dtype=str(contiguous.dtype)
+    )
+
+
+def write_run(
+    folder: Path,
+    *,
+    public: Mapping[str, bytes],
+    arrays: Mapping[str, NDArray[Any]],
+    tables: Mapping[str, pd.DataFrame],
+) -> Path:
+    """Write one run's folder whole, or not at all.
+
+    Args:
+        folder: final place; a folder of an earlier, identical run is replaced.
+        public: file name -> bytes of what may be handed out.
+        arrays: name -> array, written as `restricted/<name>.npy` (never pickled).
+        tables: name -> record-level table, written as `restricted/<name>.parquet`.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        partial = Path(scratch) / "run"
+        (partial / "public").mkdir(parents=True)
+        restricted = partial / "restricted"
+        restricted.mkdir(mode=OWNER_FOLDER)
+        for name, content in public.items():
+            (partial / "public" / name).write_bytes(content)
+        for name, array in arrays.items():
+            np.save(restricted / f"{name}.npy", array, allow_pickle=False)
+        for name, table in tables.items():
+            table.to_parquet(restricted / f"{name}.parquet", index=False)
+        for part in (partial / "public", restricted):
+            (part / MANIFEST).write_bytes(manifest(part))
+        for file in restricted.iterdir():
+            file.chmod(OWNER_FILE)
+        _move_into_place(partial, folder, Path(scratch) / "replaced")
+    return folder
+
+
+def manifest(folder: Path) -> bytes:
+    """The manifest of a folder: sha256 and size of every file but the manifest itself, as canonical JSON."""
+    files = {
+        file.name: {"sha256": file_digest(file), "bytes": file.stat().st_size}
+        for file in sorted(folder.iterdir())
+        if file.name != MANIFEST
+    }
+    return (json.dumps({"manifest": 1, "signed": False, "files": files}, indent=1, sort_keys=True) + "\n").encode()
+
+
+def verify(folder: Path) -> tuple[str, ...]:
+    """Hold every file of a run folder (or of `public/` alone) against its manifest.
+
+    Returns:
+        The names of the files that were checked.
+
+    Raises:
+        IntegrityError: a file is missing, changed or not listed; all complaints at once.
+    """
+    parts = [part for part in (folder, folder / "public", folder / "restricted") if (part / MANIFEST).is_file()]
+    if not parts:
+        raise IntegrityError(Complaint(f"no {MANIFEST} here", str(folder), "name the folder of a run or its public/"))
+    checked: list[str] = []
+    complaints: list[Complaint] = []
+    for part in parts:
+        try:
+            listed = json.loads((part / MANIFEST).read_text("utf-8"))["files"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise IntegrityError(Complaint("the manifest is not readable", str(part / MANIFEST))) from error
+        present = {file.name for file in part.iterdir() if file.name != MANIFEST}
+        complaints += [Complaint("listed but missing", str(part / name)) for name in sorted(set(listed) - present)]
+        complaints += [Complaint("present but not listed", str(part / name)) for name in sorted(present - set(listed))]
+        for name in sorted(present & set(listed)):
+            checked.append(f"{part.name}/{name}")
+            if file_digest(part / name) != listed[name]["sha256"]:
+                complaints.append(Complaint("the content differs from the manifest", str(part / name)))
+    if complaints:
+        raise IntegrityError(complaints)
+    return tuple(checked)
+
+
+def _move_into_place(partial: Path, folder: Path, replaced: Path) -> None:
+    if folder.exists():
+        folder.rename(replaced)
+        shutil.rmtree(replaced, ignore_errors=True)
+    partial.rename(folder)
