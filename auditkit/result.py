@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from auditkit.errors import IntegrityError
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION: Literal["1.0"] = "1.0"
 
 Verdict = Literal["meets", "breaches", "insufficient-evidence", "not-applicable"]
 Status = Literal["assessed", "not-applicable", "withheld"]
@@ -217,6 +217,8 @@ class Screen(Record):
     status: Status
     reason: str = ""
     rule: str = ""
+    cut: float | None = None
+    """Where the rule cuts, on the x axis of `tail`; a statistic of all records, never one record's value."""
     n: int | None = None
     flagged: Estimate | None = None
     by_group: tuple[Measurement, ...] = ()

@@ -9,83 +9,109 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, FiniteFloat
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$", max_length=60)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=400, strip_whitespace=True)]
+from auditkit.policy.settings import (
+    FairnessSettings,
+    InfluenceSettings,
+    Name,
+    PrivacySettings,
+    ReportSettings,
+    Schedule,
+    Section,
+    Text,
+    Training,
+    kebab,
+)
+
+__all__ = [
+    "Data",
+    "Deployment",
+    "FairnessSettings",
+    "InfluenceSettings",
+    "Label",
+    "Model",
+    "Name",
+    "Policy",
+    "PrivacySettings",
+    "Protected",
+    "ReportSettings",
+    "Rule",
+    "Scalar",
+    "Schedule",
+    "Section",
+    "SliceRule",
+    "Text",
+    "Training",
+    "WaiverRule",
+    "kebab",
+]
+
 Scalar = bool | int | float | str
-
-
-def kebab(name: str) -> str:
-    """`minimum_cell` as its YAML key `minimum-cell`."""
-    return name.replace("_", "-")
-
-
-class Section(BaseModel):
-    """A mapping of the policy; frozen, unknown keys refused, kebab-case keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=kebab, populate_by_name=True)
 
 
 class Deployment(Section):
     """Where and how the decisions are used; what is missing prints as "not stated"."""
 
     decision: Text | None = None
+    """What is decided with the model, for example `approval`."""
     population: Text | None = None
+    """Whom the decisions are about."""
     model_access: Text | None = None
+    """Who sees what of the model: decisions, probabilities, the model itself."""
     released: bool | None = None
+    """Whether the model itself is given out."""
 
 
 class Label(Section):
     """The label column, its favourable value, and whether it is an outcome or a past decision."""
 
     column: str
+    """Column of the label."""
     favourable: Scalar
+    """The value of the label that is good for the person."""
     means: Literal["outcome", "past-decision"]
+    """`outcome` (what happened) or `past-decision` (what somebody decided). Shapes the wording of the report."""
 
 
 class Data(Section):
     """The data files and their columns; relative paths are relative to the policy file."""
 
     train: Path | None = None
+    """Records that the model was trained on (CSV or Parquet)."""
     reserve: Path | None = None
+    """Records of the same population that the model never saw and that are not evaluation records."""
     evaluation: Path
+    """Records on which the model is assessed (CSV or Parquet)."""
     source: Text | None = None
+    """Where the data are from."""
     period: Text | None = None
+    """The time that the data cover."""
     sampling: Text | None = None
+    """How the records were chosen."""
     id: str | None = None
     """Column of the record's id; without one, records are numbered by file row."""
     person: str | None = None
     """Column of the person; records of one person stay together."""
     person_in_two_splits: Literal["refuse", "allow"] = "refuse"
+    """Whether one person may stand in two files; counted and reported if allowed."""
     label: Label
+    """The label column and what it means."""
     numeric: tuple[str, ...] = ()
+    """Columns the model reads as numbers."""
     categorical: tuple[str, ...] = ()
+    """Columns the model reads as categories."""
     missing: tuple[str, ...] = ()
     """Further texts to read as missing, beside the empty cell (for example `?` or `NA`)."""
     weight: str | None = None
-
-
-class Training(Section):
-    """How `auditkit train` fits a tabular module; also the recipe that the bank repeats."""
-
-    module: Literal["logistic", "mlp"] = "logistic"
-    hidden: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = (32,)
-    """Widths of the hidden layers of `mlp`."""
-    embedding: Annotated[int, Field(ge=0, le=512)] = 0
-    """Width of learned embeddings of categorical columns; 0 is one-hot."""
-    l2: Annotated[float, Field(ge=0)] = 1e-3
-    """lambda of the objective 1/N sum loss + lambda/2 |theta|^2, over all parameters, biases included."""
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 60
-    learning_rate: Annotated[float, Field(gt=0)] = 0.05
-    batch: Annotated[int, Field(ge=1)] = 128
-    early_stopping: bool = False
+    """Column of sample weights."""
 
 
 class Model(Section):
     """The audited model and the adapter that brings it."""
 
     adapter: Literal["tabular", "python", "estimator", "predictions"]
+    """How the model is brought: a tabular module of auditkit, your own code, an estimator, or decisions in a file."""
     path: Path | None = None
     """`tabular`: folder of the model's safetensors and JSON."""
     subject: str | None = None
@@ -97,18 +123,20 @@ class Model(Section):
     score: str | None = None
     """`predictions`: column of the favourable outcome's score, optional."""
     training: Training = Training()
+    """How `auditkit train` fits a tabular module."""
 
 
 class Protected(Section):
     """One protected attribute: a column and either its groups or its bins."""
 
     column: str
+    """Column of the attribute."""
     groups: tuple[Scalar, ...] | None = None
-    """Labels assessed, in order; every other value is counted as unknown. None: every value met in the data."""
+    """Labels assessed, in order; every other value is counted as unknown. if not given, every value met in the data."""
     bins: tuple[float, ...] | None = None
     """Ascending edges; [25, 40, 62] makes 25-39 and 40-61. Needs at least two."""
     reference: str | None = None
-    """Group the others are compared with; None: the largest group, and the report says so."""
+    """Group the others are compared with; if not given, the largest group, and the report says so."""
     unknown: tuple[Scalar, ...] = ()
     """Values that mean unknown, beside missing."""
 
@@ -117,107 +145,87 @@ class SliceRule(Section):
     """A named set of evaluation records: a SQL WHERE expression and the reason it is looked at."""
 
     where: Text
+    """SQL WHERE expression over the columns of the record, `decision`, `score` and the label."""
     why: Text
+    """The reason this slice is looked at."""
     measure: Literal["loss", "score"] = "loss"
     """What influence is measured on: the slice's mean loss or its mean favourable score."""
-
-
-class FairnessSettings(Section):
-    """How group statistics are computed."""
-
-    minimum_group: Annotated[int, Field(ge=1)] = 30
-    """Records a group needs before anything is said about it."""
-    minimum_denominator: Annotated[int, Field(ge=1)] = 10
-    """Records a rate's denominator needs (positives for TPR, for example)."""
-    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    replicates: Annotated[int, Field(ge=1000, le=1_000_000)] = 10_000
-    maximum_unknown: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """Share of unknown membership above which a rule on that attribute is insufficient evidence."""
-
-
-class InfluenceSettings(Section):
-    """How influence is computed."""
-
-    estimator: Literal["auto", "exact", "ekfac"] = "auto"
-    damping: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
-    fidelity_floor: Annotated[float, Field(ge=-1, le=1)] = 0.3
-    compare: tuple[str, ...] = ()
-    """Further columns by which the most influential records are described."""
-
-
-class PrivacySettings(Section):
-    """How the privacy part works."""
-
-    bank: Literal["auto", "none"] = "auto"
-    level: Annotated[float, Field(gt=0, lt=1)] = 0.10
-    risk_threshold: Annotated[float, Field(ge=0.5, le=1)] = 0.75
-    false_positive_rates: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.001, 0.01, 0.1)
-    near_duplicate: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Distance below which two records count as near-duplicates, as a share of the median nearest-neighbour distance."""
-    attacker: Text | None = None
 
 
 class WaiverRule(Section):
     """A breach accepted by a named person until a date."""
 
     owner: Text
+    """Who accepts the breach."""
     reason: Text
+    """Why."""
     expires: date
+    """The last day of the waiver."""
 
 
 class Rule(Section):
     """A measure, where it is judged, the threshold and where the threshold is from."""
 
     id: Name
+    """The rule's name in the report."""
     measure: str
+    """What is judged, for example `fairness.impact_ratio`."""
     on: str | None = None
+    """The protected attribute, or intersection written as `sex x age`; every group but the reference is judged."""
     op: Literal["<", "<=", ">", ">="]
-    threshold: float
+    """How the measure has to compare with the threshold."""
+    threshold: FiniteFloat
+    """The figure that the measure is held against."""
     proof: Literal["interval", "point"] = "interval"
+    """`interval`: the whole interval has to lie on the permitted side; `point`: the value alone."""
     severity: Literal["high", "medium", "low"]
+    """How grave a breach is."""
     because: Text
+    """The source of the threshold: a standard, a decision, a law."""
     waiver: WaiverRule | None = None
-
-
-class ReportSettings(Section):
-    """What the report is."""
-
-    formats: tuple[Literal["html", "pdf", "json"], ...] = ("html", "pdf", "json")
-    minimum_cell: Annotated[int, Field(ge=2, le=100)] = 10
-    annex: Literal["none"] = "none"
-    title: Text | None = None
-    organisation: Text | None = None
-    language: Literal["en"] = "en"
-
-
-class Schedule(Section):
-    """How often the audit is due."""
-
-    every: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]* (day|week|month|year)s?$")]
-    grace: Annotated[str, StringConstraints(pattern=r"^[0-9]+ (day|week|month|year)s?$")] = "0 days"
+    """A breach that somebody accepts until a date."""
 
 
 class Policy(Section):
     """One audit's rules: the whole policy file, resolved."""
 
     auditkit: Literal[1]
+    """Version of the policy format: 1."""
     name: Text
+    """What this audit is called."""
     owner: Text | None = None
+    """Who answers for the policy."""
     purpose: Text | None = None
+    """What the model is for."""
     domain: Name | None = None
+    """What is decided about, for example `consumer-credit`; legal rule sets apply to domains."""
     data: Data
+    """The data files and their columns."""
     deployment: Deployment = Deployment()
+    """Where and how the decisions are used."""
     model: Model
-    protected: dict[str, Protected] = Field(default_factory=dict)
+    """The audited model and the adapter that brings it."""
+    protected: dict[Name, Protected] = Field(default_factory=dict)
+    """Protected attributes by name; the key `intersections` lists combinations of them."""
     intersections: tuple[tuple[str, ...], ...] = ()
     """In YAML under `protected: {intersections: [[sex, age]]}`; `load` moves it here."""
     slices: dict[Name, SliceRule] = Field(default_factory=dict)
+    """Named sets of evaluation records."""
     cases: tuple[str | int, ...] = ()
+    """Ids of single evaluation records to be explained."""
     fairness: FairnessSettings = FairnessSettings()
+    """How group statistics are computed."""
     influence: InfluenceSettings = InfluenceSettings()
+    """How influence is computed."""
     privacy: PrivacySettings = PrivacySettings()
+    """How the privacy part works."""
     rules: tuple[Rule, ...]
+    """What is judged."""
     frameworks: tuple[str, ...] = ()
+    """Dated legal rule sets that the report is set against."""
     report: ReportSettings = ReportSettings()
+    """What the report is."""
     schedule: Schedule | None = None
+    """How often the audit is due."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of every random number."""

@@ -1,0 +1,213 @@
+"""The command line: parse, call one door of `run`, print, exit code. No logic of the audit lives here.
+
+Exit codes, strongest first: 5 integrity failure, 2 usage or policy error, 4 data or model error, 1 a rule is
+breached, 3 insufficient evidence, 0 every judged rule is met. An unexpected exception exits 70, so that no crash
+reads as a breach.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from auditkit import __version__
+from auditkit.errors import AuditError
+
+if TYPE_CHECKING:
+    from auditkit.result import AuditResult
+
+CRASH = 70
+EXIT_STRENGTH = (5, 2, 4, 1, 3, 0)
+STYLES = {"meets": "green", "breaches": "bold red", "insufficient-evidence": "yellow", "not-applicable": "dim"}
+SIGNS = {"meets": "✓", "breaches": "✗", "insufficient-evidence": "?", "not-applicable": "–"}
+EPILOG = (
+    "exit codes: 0 every judged rule is met · 1 a rule is breached · 2 usage or policy error · "
+    "3 insufficient evidence · 4 data or model error · 5 integrity failure · 70 a defect of auditkit"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        code: int = arguments.call(arguments)
+    except AuditError as error:
+        _complain(errors, error)
+        return error.exit_code
+    except BrokenPipeError:
+        return CRASH
+    except KeyboardInterrupt:
+        errors.print("stopped; nothing was written")
+        return 130
+    except Exception as error:  # the last door: a crash must never read as a breach
+        errors.print(f"[bold red]auditkit has a defect[/]: {escape(type(error).__name__)}: {escape(str(error))}")
+        errors.print("nothing was written; please report this with the command and the policy")
+        if arguments.traceback:
+            errors.print_exception()
+        return CRASH
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="auditkit", epilog=EPILOG,
+        description="Audit a trained model for fairness and privacy under a written policy.",
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"auditkit {__version__}")
+    parser.add_argument("--traceback", action="store_true", help="print the traceback of an unexpected error")
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def verb(name: str, call: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EPILOG)
+        sub.set_defaults(call=call)
+        return sub
+
+    run = verb("run", _run, "audit under a policy and write the report")
+    run.add_argument("policy", type=Path, help="the policy file (YAML)")
+    run.add_argument("--out", type=Path, default=Path("audits"), help="folder for the run (default: audits)")
+    run.add_argument("--as-of", type=_date, help="date of the audit, YYYY-MM-DD (default: SOURCE_DATE_EPOCH, or today)")
+    check = verb("check", _check, "check policies, data and models without running the audit")
+    check.add_argument("policies", type=Path, nargs="+", metavar="policy")
+    train = verb("train", _train, "train the tabular model that a policy describes, and store it")
+    train.add_argument("policy", type=Path)
+    train.add_argument("--replace", action="store_true", help="replace a model that is already there")
+    render = verb("render", _render, "render an audit.json again")
+    render.add_argument("result", type=Path, metavar="audit.json")
+    render.add_argument("--out", type=Path, help="folder for the files (default: beside audit.json)")
+    render.add_argument("--formats", default="html,pdf", help="comma-separated: html, pdf, json (default: html,pdf)")
+    verify = verb("verify", _verify, "hold a run's files against their manifest")
+    verify.add_argument("folder", type=Path)
+    verb("schema", _schema, "print the policy's JSON Schema, for editors")
+    init = verb("init", _init, "write a commented starter policy from the columns of a data file")
+    init.add_argument("data", type=Path, help="a CSV or Parquet file")
+    init.add_argument("--out", type=Path, help="the policy file to write (default: print it)")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from auditkit.run import STAGES, run
+
+    console = Console(highlight=False)
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bars:
+        tasks = {name: bars.add_task(name, total=1, start=False) for name in STAGES}
+
+        def begin(stage: str) -> None:
+            for name in STAGES[: STAGES.index(stage)]:
+                bars.update(tasks[name], completed=1)
+            bars.start_task(tasks[stage])
+            bars.update(tasks[stage], total=None)
+
+        outcome = run(arguments.policy, out=arguments.out, as_of=arguments.as_of, progress=begin)
+        for task in tasks.values():
+            bars.update(task, total=1, completed=1)
+    _print_verdicts(console, outcome.result)
+    for file in outcome.files:
+        console.print(f"  {escape(str(file))}", soft_wrap=True)
+    return outcome.result.conclusion.exit_code
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from auditkit.preflight import check
+
+    console = Console(highlight=False, soft_wrap=True)
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    codes = []
+    for policy in arguments.policies:
+        try:
+            prepared = check(policy)
+        except AuditError as error:
+            _complain(errors, error)
+            codes.append(error.exit_code)
+        else:
+            codes.append(0)
+            console.print(f"[green]✓[/] {escape(str(policy))}: {escape(prepared)}")
+    return next(code for code in EXIT_STRENGTH if code in codes)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from auditkit.run import train
+
+    console = Console(highlight=False, soft_wrap=True)
+    with console.status("training"):
+        folder, facts = train(arguments.policy, replace=arguments.replace)
+    console.print(f"[green]✓[/] {escape(str(folder))}")
+    for name, value in facts:
+        console.print(f"  {escape(name)}: {escape(value)}")
+    return 0
+
+
+def _render(arguments: argparse.Namespace) -> int:
+    from auditkit.run import render_file
+
+    formats = tuple(name.strip() for name in arguments.formats.split(",") if name.strip())
+    for file in render_file(arguments.result, out=arguments.out or arguments.result.parent, formats=formats):
+        sys.stdout.write(f"{file}\n")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from auditkit.ledger.evidence import verify
+
+    names = verify(arguments.folder)
+    sys.stdout.write("".join(f"{name}: as in the manifest\n" for name in names))
+    return 0
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    del arguments
+    from auditkit.policy.jsonschema import schema
+
+    sys.stdout.write(json.dumps(schema(), indent=2, ensure_ascii=False) + "\n")
+    return 0
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from auditkit.run import write_starter
+
+    text = write_starter(arguments.data, arguments.out)
+    sys.stdout.write(f"{arguments.out}\n" if arguments.out else text)
+    return 0
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date; write YYYY-MM-DD") from error
+
+
+def _complain(console: Console, error: AuditError) -> None:
+    console.print(f"[bold red]{escape(error.title)}[/]")
+    for complaint in error.complaints:
+        console.print(f"  {escape(str(complaint))}")
+
+
+def _print_verdicts(console: Console, result: AuditResult) -> None:
+    from rich.table import Table
+
+    table = Table(title=result.title, title_justify="left", show_lines=False)
+    for heading in ("Rule", "Verdict", "Severity", "Finding"):
+        table.add_column(heading)
+    for finding in result.findings:
+        style = STYLES[finding.verdict]
+        sign = f"[{style}]{SIGNS[finding.verdict]} {finding.verdict.replace('-', ' ')}[/]"
+        table.add_row(escape(finding.id), sign, finding.severity, escape(finding.sentence))
+    console.print(table)
+    style = STYLES[result.conclusion.verdict]
+    console.print(f"[{style}]{escape(result.conclusion.sentence)}[/]")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

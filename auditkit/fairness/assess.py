@@ -1,0 +1,172 @@
+"""The fairness part of an audit: every metric for every group, its comparisons, and what may be shown of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditkit.fairness import disclosure
+from auditkit.fairness.cells import Cells, cell_of, count
+from auditkit.fairness.disparity import Rates, comparisons, rate_estimates, rates
+from auditkit.fairness.groups import Standing, rows, standing
+from auditkit.fairness.metrics import METRICS, values
+from auditkit.fairness.notes import IMPACT_RATIO, METRIC_NOTES, notes
+from auditkit.fairness.release import release_difference, release_rate, release_ratio
+from auditkit.policy.schema import FairnessSettings
+from auditkit.result import Estimate, FairnessPart, Group, Measurement, Status
+from auditkit.subject.types import Grouping, Ints, Predictions
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What every measurement of one grouping needs."""
+
+    grouping: Grouping
+    cells: Cells
+    state: Standing
+    settings: FairnessSettings
+    minimum_cell: int
+
+    @property
+    def reference(self) -> int:
+        labels = self.grouping.labels
+        return labels.index(self.grouping.reference) if self.grouping.reference in labels else -1
+
+
+def assess(
+    *,
+    groupings: Mapping[str, Grouping],
+    predictions: Predictions,
+    persons: NDArray[np.object_] | None,
+    settings: FairnessSettings,
+    minimum_cell: int,
+    generator: np.random.Generator,
+) -> FairnessPart:
+    """Measure every metric of METRICS for all records and for every group of every grouping.
+
+    Args:
+        groupings: by name, in the policy's order; codes [M] over the evaluation rows.
+        predictions: decision [M] and truth [M]; scores and losses are not read.
+        persons: [M] person of each evaluation row, or None; where a person repeats, persons are resampled,
+        not rows. settings: minimum group and denominator, level, replicates.
+        minimum_cell: persons below which nothing is published exactly (see `disclosure`).
+        generator: source of the bootstrap; each grouping draws from a child of its own.
+
+    Returns:
+        Measurements `fairness.<metric>`, `fairness.<metric>_difference`, `fairness.<metric>_ratio` and
+        `fairness.impact_ratio`. Groups that cannot be assessed have them too, without a value and with the
+        reason.
+
+    Raises:
+        DataError: memberships, decisions and labels do not fit each other.
+    """
+    cell = cell_of(truth=predictions.truth, decision=predictions.decision)
+    overall = _overall(cell, persons=persons, settings=settings, minimum_cell=minimum_cell)
+    measurements, groups = list(_rates(overall, _found(overall))), list[Group]()
+    for (name, grouping), child in zip(groupings.items(), generator.spawn(len(groupings)), strict=True):
+        cells = count(codes=grouping.codes, groups=len(grouping.labels), cell=cell, persons=persons)
+        along = disclosure.lines(name, groupings)
+        state = standing(cells, settings=settings, minimum_cell=minimum_cell, along=along)
+        setting = _Setting(grouping, cells, state, settings, minimum_cell)
+        groups += rows(grouping, cells, state, settings=settings, minimum_cell=minimum_cell)
+        every = _found(setting)
+        measurements += _rates(setting, every)
+        measurements += _comparisons(setting, every, child)
+    status, reason = _status(groupings, cell)
+    return FairnessPart(
+        status=status,
+        reason=reason,
+        attributes=tuple(groupings),
+        groups=tuple(groups),
+        measurements=tuple(measurements),
+        metrics=METRIC_NOTES,
+        notes=notes(cell=cell, cells=overall.cells, groups=groups, groupings=groupings, minimum_cell=minimum_cell),
+    )
+
+
+def _overall(
+    cell: Ints, *, persons: NDArray[np.object_] | None, settings: FairnessSettings, minimum_cell: int
+) -> _Setting:
+    """All records as one group, so that they pass the same gates."""
+    codes = np.zeros(len(cell), dtype=np.int64)
+    grouping = Grouping(name="", labels=("",), codes=codes, reference="", reference_stated=True)
+    cells = count(codes=codes, groups=1, cell=cell, persons=persons)
+    state = standing(cells, settings=settings, minimum_cell=minimum_cell, along=(np.arange(2),))
+    return _Setting(grouping, cells, state, settings, minimum_cell)
+
+
+def _found(setting: _Setting) -> dict[str, Rates]:
+    """Every metric's gated values on one grouping."""
+    point = values(setting.cells.records[:-1])
+    return {
+        name: rates(
+            metric,
+            point[name],
+            cells=setting.cells,
+            state=setting.state,
+            settings=setting.settings,
+            minimum_cell=setting.minimum_cell,
+        )
+        for name, metric in METRICS.items()
+    }
+
+
+def _rates(setting: _Setting, every: Mapping[str, Rates]) -> Iterator[Measurement]:
+    """`fairness.<metric>` of every declared group."""
+    m, cells, state = setting.minimum_cell, setting.cells, setting.state
+    for name, found in every.items():
+        estimates = rate_estimates(METRICS[name], found, cells=cells, level=setting.settings.level)
+        for group, exact in enumerate(estimates):
+            estimate, parts = release_rate(exact, found, group, cells=cells, state=state, m=m)
+            yield Measurement(
+                measure=f"fairness.{name}",
+                on=setting.grouping.name,
+                group=setting.grouping.labels[group],
+                estimate=estimate,
+                parts=parts,
+            )
+
+
+def _comparisons(
+    setting: _Setting, every: Mapping[str, Rates], generator: np.random.Generator
+) -> Iterator[Measurement]:
+    """Difference and ratio of every group but the reference, and the impact ratio."""
+    grouping, reference = setting.grouping, setting.reference
+    for (name, found), child in zip(every.items(), generator.spawn(len(every)), strict=True):
+        differences, ratios = comparisons(
+            METRICS[name],
+            found,
+            cells=setting.cells,
+            reference=reference,
+            settings=setting.settings,
+            generator=child,
+        )
+        for group in range(len(grouping.labels)):
+            if group != reference:
+                exact = (differences[group], ratios[group])
+                yield from _pair(setting, name=name, found=found, group=group, exact=exact)
+
+
+def _pair(
+    setting: _Setting, *, name: str, found: Rates, group: int, exact: tuple[Estimate, Estimate]
+) -> Iterator[Measurement]:
+    """The released difference and ratio of one metric and group."""
+    grouping, state, m, reference = setting.grouping, setting.state, setting.minimum_cell, setting.reference
+    where = {"on": grouping.name, "group": grouping.labels[group], "reference": grouping.reference}
+    difference, parts = release_difference(exact[0], found, group, reference, state=state, m=m)
+    yield Measurement(measure=f"fairness.{name}_difference", unit="points", estimate=difference, parts=parts, **where)
+    ratio, parts = release_ratio(exact[1], found, group, reference, state=state, m=m)
+    measures = [f"fairness.{name}_ratio", *([IMPACT_RATIO] if name == "selection_rate" else [])]
+    for measure in measures:
+        yield Measurement(measure=measure, unit="ratio", estimate=ratio, parts=parts, **where)
+
+
+def _status(groupings: Mapping[str, Grouping], cell: Ints) -> tuple[Status, str]:
+    if not (cell >= 0).any():
+        return "not-applicable", "no evaluation record has a decision"
+    if not groupings:
+        return "not-applicable", "the policy names no protected attribute"
+    return "assessed", ""

@@ -1,0 +1,170 @@
+"""Rates per group, and their differences and ratios against the stated reference, exact; disclosure comes after.
+
+Every function returns one Estimate per group; one without a value says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from auditkit.fairness.cells import Cells
+from auditkit.fairness.groups import Standing
+from auditkit.fairness.metrics import Metric, rate_counts
+from auditkit.policy.schema import FairnessSettings
+from auditkit.result import Estimate
+from auditkit.stats import bootstrap
+from auditkit.stats.intervals import critical, design_effect, wilson_bounds
+from auditkit.stats.multiplicity import sidak
+from auditkit.subject.types import Floats, Ints
+
+MINIMUM_EVENTS = 5
+"""Below this many events in the group or its reference a ratio's interval is not reliable and is not given."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """One metric on one grouping: counts, fairlearn's values, and why a group has none."""
+
+    values: Floats
+    """[G]"""
+    events: Ints
+    trials: Ints
+    why_not: tuple[str, ...]
+    """[G] empty where the rate can be estimated."""
+
+    @property
+    def estimable(self) -> Ints:
+        """Positions of the groups with a value."""
+        return np.array([g for g, why in enumerate(self.why_not) if not why], dtype=np.int64)
+
+
+def rates(
+    metric: Metric,
+    values: Floats,
+    *,
+    cells: Cells,
+    state: Standing,
+    settings: FairnessSettings,
+    minimum_cell: int,
+) -> Rates:
+    """Gate one metric's values by group size and by the metric's own denominator.
+
+    The denominator needs the minimum cell too, whatever the policy says: "fewer than 1 records" would be a
+    count.
+    """
+    events, trials = rate_counts(metric, cells.records[:-1])
+    least = max(settings.minimum_denominator, minimum_cell)
+    why = []
+    for group, n in enumerate(trials.tolist()):
+        reason = state.why_not(group, repeats=cells.repeats)
+        if not reason and n < least:
+            reason = f"not estimable: fewer than {least} {metric.trials_are} in this group"
+        why.append(reason)
+    return Rates(values=values, events=events, trials=trials, why_not=tuple(why))
+
+
+def rate_estimates(metric: Metric, found: Rates, *, cells: Cells, level: float) -> tuple[Estimate, ...]:
+    """[G] Wilson intervals that hold together over the groups of the attribute (Šidák; the groups are disjoint).
+
+    Where persons repeat, n is divided by the design effect, so that a person's second record is not a second
+    witness.
+    """
+    family = max(1, found.estimable.size)
+    z = critical(sidak(level=level, family=family))
+    sample = cells.sample(metric)
+    out = []
+    for group, reason in enumerate(found.why_not):
+        if reason:
+            out.append(Estimate(value=None, level=level, withheld=reason))
+            continue
+        method = "Wilson score interval"
+        if family > 1:
+            method += f", simultaneous over {family} groups (Šidák)"
+        effect = 1.0
+        if cells.repeats:
+            own = (sample.events[:, group], sample.trials[:, group])
+            effect = design_effect(events=own[0], trials=own[1], counts=sample.counts)
+            method += f", n divided by the design effect {effect:.2f} of repeated persons"
+        value, n = float(found.values[group]), int(found.trials[group])
+        low, high = wilson_bounds(rate=value, n=n / effect, z=z)
+        events = int(found.events[group])
+        out.append(Estimate(value=value, low=low, high=high, level=level, n=n, method=method, events=events))
+    return tuple(out)
+
+
+def comparisons(
+    metric: Metric,
+    found: Rates,
+    *,
+    cells: Cells,
+    reference: int,
+    settings: FairnessSettings,
+    generator: np.random.Generator,
+) -> tuple[tuple[Estimate, ...], tuple[Estimate, ...]]:
+    """[G] differences (group - reference) and [G] ratios (group / reference); the reference's own are placeholders.
+
+    Intervals by bootstrap over the cells (over persons where they repeat), simultaneous over the attribute's
+    compared groups. A ratio keeps its value and loses its interval below 5 events on either side.
+    """
+    blank = Estimate(value=None, level=settings.level)
+    why = _why_not(found, reference=reference)
+    out = [[blank.model_copy(update={"withheld": reason}) for reason in why] for _ in range(2)]
+    compared = np.array([g for g, reason in enumerate(why) if not reason and g != reference], dtype=np.int64)
+    if compared.size == 0:
+        return tuple(out[0]), tuple(out[1])
+    sample = cells.sample(metric)
+    drawn = bootstrap.resampled(sample, replicates=settings.replicates, generator=generator)
+    enough = compared[found.events[compared] >= MINIMUM_EVENTS]
+    if found.events[reference] < MINIMUM_EVENTS:
+        enough = enough[:0]
+    for position, scale, family in ((0, "difference", compared), (1, "ratio", enough)):
+        if family.size == 0:
+            continue
+        band = bootstrap.compare(
+            sample=sample,
+            drawn=drawn,
+            groups=family,
+            reference=reference,
+            scale="difference" if scale == "difference" else "ratio",
+            level=settings.level,
+        )
+        method = _method(cells, family=family.size, replicates=settings.replicates)
+        for group, low, high in zip(family.tolist(), band.low.tolist(), band.high.tolist(), strict=True):
+            out[position][group] = blank.model_copy(update={"low": low, "high": high, "method": method})
+    for group in compared.tolist():
+        out[0][group], out[1][group] = _with_values(out[0][group], out[1][group], found, group, reference)
+    return tuple(out[0]), tuple(out[1])
+
+
+def _with_values(
+    difference: Estimate, ratio: Estimate, found: Rates, group: int, reference: int
+) -> tuple[Estimate, Estimate]:
+    """The two comparisons with fairlearn's point values and n = records of group and reference."""
+    own, base = float(found.values[group]), float(found.values[reference])
+    n = int(found.trials[group] + found.trials[reference])
+    refused = (
+        ""
+        if ratio.low is not None
+        else (f"interval refused: fewer than {MINIMUM_EVENTS} events in the group or in its reference")
+    )
+    quotient = own / base if base > 0 else None
+    return (
+        difference.model_copy(update={"value": own - base, "n": n}),
+        ratio.model_copy(update={"value": quotient, "n": n, "withheld": refused}),
+    )
+
+
+def _why_not(found: Rates, *, reference: int) -> tuple[str, ...]:
+    if reference < 0:
+        return ("the reference is not among the groups",) * len(found.why_not)
+    if found.why_not[reference]:
+        return (f"reference: {found.why_not[reference]}",) * len(found.why_not)
+    return found.why_not
+
+
+def _method(cells: Cells, *, family: int, replicates: int) -> str:
+    what = "persons" if cells.repeats else "cells"
+    together = f", simultaneous over {family} groups (max-t)" if family > 1 else ""
+    return f"bootstrap over {what}, {replicates:,} replicates{together}; n is group and reference"

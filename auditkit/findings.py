@@ -1,0 +1,276 @@
+"""Rules meet numbers here and nowhere else: verdicts, their reasons, the conclusion and the exit code.
+
+A rule is judged group by group on the interval of its estimate (simultaneous over the groups it covers):
+
+* `meets` when the interval lies wholly on the permitted side, `breaches` when it lies wholly on the other;
+* `insufficient-evidence` in between, below a minimum, or with too much unknown membership, with the reason, the side
+  on which the point lies and the number of records that would decide;
+* `not-applicable` with the reason, when the part that measures it was not assessed.
+
+One breach breaches; without one, one insufficient group leaves the rule open: nothing is green on missing data.
+A comparison (difference or ratio) is judged for every group but its reference; a rate for every group.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from auditkit.policy.measures import title
+from auditkit.policy.schema import Rule
+from auditkit.result import (
+    Conclusion,
+    Estimate,
+    Finding,
+    Group,
+    GroupVerdict,
+    Measurement,
+    Verdict,
+    Waiver,
+)
+from auditkit.stats.sizes import Scale, needed
+
+EXIT_CODES: dict[Verdict, int] = {
+    "meets": 0,
+    "breaches": 1,
+    "insufficient-evidence": 3,
+    "not-applicable": 3,  # no rule judged never exits 0
+}
+STRONGEST_FIRST: tuple[Verdict, ...] = ("breaches", "insufficient-evidence", "meets", "not-applicable")
+SEVERITIES = ("high", "medium", "low")
+OP_WORDS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
+
+SCALES: dict[str, Scale] = {"rate": "rate", "share": "rate", "score": "points", "points": "points", "ratio": "ratio"}
+
+Side = Literal["", "permitted", "forbidden"]
+
+
+def judge(
+    rules: Sequence[Rule],
+    *,
+    measurements: Sequence[Measurement],
+    groups: Sequence[Group],
+    not_assessed: Mapping[str, str],
+    maximum_unknown: float,
+    as_of: date,
+) -> tuple[tuple[Finding, ...], Conclusion]:
+    """Judge every rule and conclude.
+
+    Args:
+        rules: the policy's rules.
+        measurements: every measurement of the audit.
+        groups: the fairness part's groups; they carry the unknown counts.
+        not_assessed: family of measures (`privacy`) -> why that part was not assessed.
+        maximum_unknown: share of unknown membership above which an attribute cannot be judged.
+        as_of: the date of the audit; decides whether a waiver is still active.
+    """
+    unknown = {on: _unknown_share(groups, on) for on in {group.on for group in groups}}
+    case = _Case(measurements, not_assessed, unknown, maximum_unknown, as_of)
+    findings = tuple(_finding(rule, case) for rule in rules)
+    return findings, conclude(findings)
+
+
+def conclude(findings: Sequence[Finding]) -> Conclusion:
+    """The strongest verdict over the findings that count: breaches, then insufficient evidence, then meets.
+
+    A waived breach is not counted until its waiver expires. When nothing is left to count, no rule was judged and the
+    conclusion is insufficient evidence: never exit code 0.
+    """
+    counted = [f.verdict for f in findings if not (f.waiver and f.waiver.active and f.verdict == "breaches")]
+    strongest: Verdict = next((v for v in STRONGEST_FIRST if v in counted), "not-applicable")
+    judged = strongest != "not-applicable"
+    verdict: Verdict = strongest if judged else "insufficient-evidence"
+    counts: Counter[str] = Counter(f.verdict for f in findings)
+    waived = len(findings) - len(counted)
+    words = _conclusion_words(verdict, counts, waived, len(findings)) if judged else (
+        "No rule could be judged without a waiver: the evidence is insufficient." if waived
+        else "No rule could be judged: the evidence is insufficient."
+    )
+    tally = {name: counts.get(name, 0) for name in STRONGEST_FIRST} | {"waived": waived}
+    return Conclusion(verdict=verdict, exit_code=EXIT_CODES[verdict], sentence=words, counts=tally)
+
+
+def side_of(value: float, op: str, threshold: float) -> Side:
+    """The side of the threshold on which a value lies."""
+    inside = {
+        ">=": value >= threshold, ">": value > threshold, "<=": value <= threshold, "<": value < threshold,
+    }[op]
+    return "permitted" if inside else "forbidden"
+
+
+def worst_first(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings in the order in which a reader should meet them: open breaches by severity, then what is undecided."""
+
+    def rank(finding: Finding) -> tuple[int, int]:
+        waived = finding.verdict == "breaches" and finding.waiver is not None and finding.waiver.active
+        order = STRONGEST_FIRST.index(finding.verdict)
+        return (len(STRONGEST_FIRST) if waived else order, SEVERITIES.index(finding.severity))
+
+    return sorted(findings, key=rank)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What every rule is judged on."""
+
+    measurements: Sequence[Measurement]
+    not_assessed: Mapping[str, str]
+    unknown: Mapping[str, float]
+    maximum_unknown: float
+    as_of: date
+
+
+def _finding(rule: Rule, case: _Case) -> Finding:
+    rows = [m for m in case.measurements if m.measure == rule.measure and m.on == (rule.on or "")]
+    rows = [m for m in rows if (m.group if rule.on else not m.group) and m.group != (m.reference or None)]
+    share = case.unknown.get(rule.on or "", 0.0)
+    if share > case.maximum_unknown:
+        reason = f"membership is unknown for {share:.1%} of the records; the policy allows {case.maximum_unknown:.1%}"
+        verdicts = [_open(m, rule, reason) for m in rows]
+    else:
+        verdicts = [_group_verdict(m, rule) for m in rows]
+    verdict, reason = _combine(rule, verdicts, case.not_assessed)
+    decisive = _decisive(verdicts, verdict, rule)
+    estimate = decisive.estimate if decisive else None
+    return Finding(
+        id=rule.id, measure=rule.measure, on=rule.on or "", op=rule.op, threshold=rule.threshold,
+        proof=rule.proof, severity=rule.severity, because=rule.because, verdict=verdict, reason=reason,
+        sentence=_sentence(rule, decisive, verdict, reason), estimate=estimate, groups=tuple(verdicts),
+        waiver=_waiver(rule, case.as_of), evidence=_evidence(rule),
+    )  # fmt: skip
+
+
+def _group_verdict(row: Measurement, rule: Rule) -> GroupVerdict:
+    estimate = row.estimate
+    if estimate.value is None:
+        return _open(row, rule, estimate.withheld or "not estimable")
+    side = side_of(estimate.value, rule.op, rule.threshold)
+    if rule.proof == "point":
+        verdict: Verdict = "meets" if side == "permitted" else "breaches"
+        return GroupVerdict(
+            group=row.group, verdict=verdict, estimate=estimate, side=side,
+            reason="the policy asks for the point value to be judged, not its interval",
+        )  # fmt: skip
+    if estimate.low is None or estimate.high is None:
+        return _open(row, rule, estimate.withheld or "there is no interval")
+    sides = {side_of(bound, rule.op, rule.threshold) for bound in (estimate.low, estimate.high)}
+    if len(sides) > 1:
+        return _open(row, rule, "the interval includes the threshold")
+    verdict = "meets" if sides == {"permitted"} else "breaches"
+    where = "permitted" if verdict == "meets" else "forbidden"
+    reason = f"the interval lies wholly on the {where} side"
+    return GroupVerdict(group=row.group, verdict=verdict, reason=reason, estimate=estimate, side=side)
+
+
+def _open(row: Measurement, rule: Rule, reason: str) -> GroupVerdict:
+    """Insufficient evidence, with the side of the point and the n that would decide."""
+    estimate = row.estimate
+    value = estimate.value
+    side: Side = side_of(value, rule.op, rule.threshold) if value is not None else ""
+    return GroupVerdict(
+        group=row.group, verdict="insufficient-evidence", reason=reason, estimate=estimate, side=side,
+        needed_n=needed(estimate=estimate, threshold=rule.threshold, scale=SCALES.get(row.unit, "points")),
+    )  # fmt: skip
+
+
+def _combine(
+    rule: Rule, verdicts: Sequence[GroupVerdict], not_assessed: Mapping[str, str]
+) -> tuple[Verdict, str]:
+    if not verdicts:
+        family = rule.measure.split(".", 1)[0]
+        if family in not_assessed:
+            return "not-applicable", not_assessed[family]
+        place = f"on {rule.on}" if rule.on else "over all records"
+        return "insufficient-evidence", f"{rule.measure} was not measured {place}"
+    verdict = next(v for v in STRONGEST_FIRST if any(g.verdict == v for g in verdicts))
+    named = [g for g in verdicts if g.verdict == verdict]
+    labels = ", ".join(g.group for g in named if g.group)
+    reasons = "; ".join(dict.fromkeys(g.reason for g in named))
+    return verdict, f"{labels}: {reasons}" if labels else reasons
+
+
+def _decisive(verdicts: Sequence[GroupVerdict], verdict: Verdict, rule: Rule) -> GroupVerdict | None:
+    """The group furthest to the forbidden side among those that gave the rule its verdict."""
+    named = [g for g in verdicts if g.verdict == verdict]
+    shown = [g for g in named if g.estimate.value is not None] or named
+    sign = 1.0 if rule.op in (">=", ">") else -1.0
+
+    def margin(g: GroupVerdict) -> float:
+        return sign * g.estimate.value if g.estimate.value is not None else float("inf")
+
+    return min(shown, key=margin, default=None)
+
+
+def _sentence(rule: Rule, decisive: GroupVerdict | None, verdict: Verdict, reason: str) -> str:
+    name = title(rule.measure)
+    asked = f"the policy asks for {OP_WORDS[rule.op]} {_number(rule.threshold)}"
+    if decisive is None or decisive.estimate.value is None:
+        subject = f"{name} on {rule.on}" if rule.on else name
+        return f"{subject}: {verdict.replace('-', ' ')}, {reason}; {asked}."
+    who = f" for {decisive.group}" if decisive.group else ""
+    tail = {
+        "breaches": f"; {asked}.",
+        "meets": f"; {asked}.",
+        "insufficient-evidence": f"; {asked}, and this evidence does not decide: {decisive.reason}.",
+    }[verdict]
+    return f"{name}{who} is {_interval(decisive.estimate, decisive.estimate.value)}{tail}"
+
+
+def _interval(estimate: Estimate, value: float) -> str:
+    parts = []
+    if estimate.low is not None and estimate.high is not None:
+        parts.append(f"{estimate.level:.0%} interval {_number(estimate.low)} to {_number(estimate.high)}")
+    if estimate.n is not None:
+        parts.append(f"n = {estimate.n:,}")
+    return _number(value) + (f" ({', '.join(parts)})" if parts else "")
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 0.1 and value else f"{value:.2f}"
+
+
+def _waiver(rule: Rule, as_of: date) -> Waiver | None:
+    if rule.waiver is None:
+        return None
+    given = rule.waiver
+    return Waiver(
+        owner=given.owner, reason=given.reason, expires=given.expires.isoformat(), active=as_of <= given.expires
+    )
+
+
+def _evidence(rule: Rule) -> str:
+    family = rule.measure.split(".", 1)[0]
+    return {"model": "data"}.get(family, family)
+
+
+def _unknown_share(groups: Sequence[Group], on: str) -> float:
+    return sum(g.share or 0.0 for g in groups if g.on == on and g.status == "unknown")
+
+
+def _conclusion_words(verdict: Verdict, counts: Mapping[str, int], waived: int, total: int) -> str:
+    open_breaches = counts.get("breaches", 0) - waived
+    undecided, absent = counts.get("insufficient-evidence", 0), counts.get("not-applicable", 0)
+    first = {
+        "breaches": f"{open_breaches} of {_rules(total)} {_verb(open_breaches, 'is', 'are')} breached",
+        "insufficient-evidence": f"No rule is breached, and {undecided} of {_rules(total)} cannot be decided",
+        "meets": f"{counts.get('meets', 0)} of {_rules(total)} {_verb(counts.get('meets', 0), 'is', 'are')} met",
+    }[verdict]
+    more = []
+    if verdict == "breaches" and undecided:
+        more.append(f"{undecided} cannot be decided on this evidence")
+    if waived:
+        more.append(f"{waived} {_verb(waived, 'breach is', 'breaches are')} waived")
+    if absent:
+        more.append(f"{absent} {_verb(absent, 'does', 'do')} not apply")
+    return "; ".join([first, *more]) + "."
+
+
+def _rules(n: int) -> str:
+    return f"{n} rule" if n == 1 else f"{n} rules"
+
+
+def _verb(n: int, singular: str, plural: str) -> str:
+    return singular if n == 1 else plural

@@ -1,0 +1,1 @@
+"""One file per way to fit and invert the curvature: a frozen dataclass of settings with `fit(problem)`."""

@@ -1,0 +1,219 @@
+"""`ekfac`: eigenvalue-corrected Kronecker factors of the closed-form Gauss–Newton matrix, block by layer.
+
+Linear and Embedding layers are factored (`kronecker`, `factored`); every other parameter gets a dense block of its
+module from per-record Jacobians. The output Hessian's root gives the backward vectors (one for a single logit, C − 1
+for C classes): no labels are sampled. The model's own L2 is inside, per parameter, exactly.
+
+Source: George et al. 2018; Grosse et al. 2023, section 3.2. Cost: two passes of K backward vectors to fit, one pass of
+C to score; no per-record gradients for layers without weight sharing. Memory: o² + i² + o·i numbers a layer.
+
+Exact for one linear layer under squared loss, and block by block for deep linear networks under squared loss.
+Wrong when: layers interact strongly (blocks between layers are left out), or inputs and output gradients of a layer
+depend on each other in more than their joint second moments along the eigenvectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from auditkit.errors import Complaint, ModelError, NumericsError
+from auditkit.influence.capture import Site, Trace, site_matrices, site_parts, trace, unused_sites, verified_sites
+from auditkit.influence.damping import Damping, added_damping, floor
+from auditkit.influence.dense import DenseBlock
+from auditkit.influence.factored import cross, eigenvalue_sum, factor_sums, gram
+from auditkit.influence.jacobian import is_affine, output_jacobian
+from auditkit.influence.kronecker import Basis, Block
+from auditkit.influence.likelihood import output_terms
+from auditkit.influence.problem import Inputs, Problem
+
+
+@dataclass(frozen=True)
+class Ekfac:
+    """Settings of the EK-FAC estimator."""
+
+    damping: Damping = "auto"
+    dense_limit: int = 4096
+    """Largest dense block, in parameters, for modules without Kronecker structure."""
+
+    def fit(self, problem: Problem) -> EkfacCurvature:
+        """Fit factors, eigenvalues and dense blocks.
+
+        Raises:
+            ModelError: a module without Kronecker structure has more than `dense_limit` parameters, or cannot be
+                differentiated record by record.
+            NumericsError: a block is not positive definite with the damping given.
+        """
+        sites = verified_sites(problem)
+        groups = self._dense_groups(problem, sites)
+        affine = is_affine(problem)
+        bases = _fit_bases(problem, sites)
+        eigenvalues = _fit_eigenvalues(problem, sites, bases)
+        blocks = {
+            site.name: self._block(problem, site, bases[site.name], eigenvalues[site.name], affine=affine)
+            for site in sites
+        }
+        spans = problem.layout.spans()
+        dense = {}
+        for owner, ggn in _fit_dense(problem, groups).items():
+            penalty = torch.cat([problem.penalty[spans[name]] for name in groups[owner]])
+            dense[owner] = DenseBlock.invert(ggn, penalty, self.damping, affine=affine)
+        return EkfacCurvature(problem, sites, blocks, groups, dense)
+
+    def _dense_groups(self, problem: Problem, sites: tuple[Site, ...]) -> dict[str, tuple[str, ...]]:
+        """Module -> its trainable parameters that no site covers and that the outputs may depend on."""
+        done = {name for site in (*sites, *unused_sites(problem)) for name in site.names}
+        groups: dict[str, tuple[str, ...]] = {}
+        for name in problem.layout.names:
+            if name not in done:
+                owner = name.rpartition(".")[0] or "(the module itself)"
+                groups[owner] = (*groups.get(owner, ()), name)
+        sizes = {owner: sum(problem.parameters()[n].numel() for n in names) for owner, names in groups.items()}
+        large = [f"{owner} ({size} parameters)" for owner, size in sizes.items() if size > self.dense_limit]
+        if large:
+            raise ModelError(
+                Complaint(
+                    f"no Kronecker structure, and more than {self.dense_limit} parameters: {', '.join(large)}",
+                    hint="use plain Linear and Embedding layers whose weights are used once, or estimator exact",
+                )
+            )
+        return groups
+
+    def _block(self, problem: Problem, site: Site, basis: Basis, eigenvalues: Tensor, *, affine: bool) -> Block:
+        spans = problem.layout.spans()
+        weight = float(problem.penalty[spans[site.weight]][0])
+        bias = weight if site.bias is None else float(problem.penalty[spans[site.bias]][0])
+        mean = float(eigenvalues.mean())
+        added = added_damping(self.damping, mean_eigenvalue=mean, penalty=max(weight, bias), affine=affine)
+        try:
+            return Block(basis, eigenvalues, weight + added, bias - weight, added)
+        except NumericsError:
+            if self.damping != "auto":
+                raise
+            added = max(added, floor(mean, affine=affine))
+            return Block(basis, eigenvalues, weight + added, bias - weight, added)
+
+
+@dataclass(frozen=True)
+class EkfacCurvature:
+    """Fitted blocks."""
+
+    problem: Problem
+    sites: tuple[Site, ...]
+    blocks: Mapping[str, Block]
+    groups: Mapping[str, tuple[str, ...]]
+    """Module -> its parameters in a dense block."""
+    dense: Mapping[str, DenseBlock]
+    leverage_bound: float = 0.9
+
+    @property
+    def damping(self) -> Mapping[str, float]:
+        """Damping beyond the model's own L2, by block."""
+        return {**{k: b.damping for k, b in self.blocks.items()}, **{k: b.damping for k, b in self.dense.items()}}
+
+    @property
+    def covered(self) -> int:
+        """Parameters in some block, or on which the outputs do not depend."""
+        spans = self.problem.layout.spans()
+        named = [n for site in (*self.sites, *unused_sites(self.problem)) for n in site.names]
+        named += [n for names in self.groups.values() for n in names]
+        return sum(spans[n].stop - spans[n].start for n in named)
+
+    def solve(self, vectors: Tensor) -> Tensor:
+        """H⁻¹ vectors, block by block; zero for parameters on which the outputs do not depend."""
+        vectors = vectors.to(torch.float64)
+        result, spans = torch.zeros_like(vectors), self.problem.layout.spans()
+        for site in self.sites:
+            solved = self.blocks[site.name].solve(self._matrices(site, vectors))
+            for name, part in site_parts(site, solved).items():
+                result[spans[name]] = part.reshape(-1, vectors.shape[1])
+        for owner, names in self.groups.items():
+            solved = self.dense[owner].solve(torch.cat([vectors[spans[name]] for name in names]))
+            sizes = [spans[name].stop - spans[name].start for name in names]
+            for name, part in zip(names, torch.split(solved, sizes), strict=True):
+                result[spans[name]] = part
+        return result
+
+    def probe(self, inputs: Inputs, probes: Tensor | None, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Both products as sums over blocks, from one forward pass and one backward pass per probe."""
+        seen = trace(self.problem, self.sites, inputs)
+        rows = len(seen.outputs)
+        eye = torch.eye(self.problem.classes, dtype=torch.float64, device=seen.outputs.device)
+        wanted = eye.expand(rows, -1, -1) if probes is None else probes
+        gradients = seen.gradients(self.sites, wanted)
+        crosses = torch.zeros(rows, wanted.shape[2], directions.shape[1], dtype=torch.float64, device=eye.device)
+        grams = torch.zeros(rows, wanted.shape[2], wanted.shape[2], dtype=torch.float64, device=eye.device)
+        for site in self.sites:
+            given, own = seen.inputs(site), gradients[site.name]
+            crosses += cross(site, given, own, self._matrices(site, directions))
+            grams += gram(site, self.blocks[site.name], given, own)
+        spans = self.problem.layout.spans()
+        for owner, names in self.groups.items():
+            jacobian = wanted.transpose(1, 2) @ output_jacobian(self.problem, inputs, names=names)
+            crosses += jacobian @ torch.cat([directions[spans[name]] for name in names])
+            grams += self.dense[owner].gram(jacobian)
+        return crosses, grams
+
+    def stiffer(self, factor: float) -> EkfacCurvature:
+        """The same factors and eigenvalues under `factor` times the penalty."""
+        return replace(
+            self,
+            blocks={name: block.stiffer(factor) for name, block in self.blocks.items()},
+            dense={name: block.stiffer(factor) for name, block in self.dense.items()},
+        )
+
+    def _matrices(self, site: Site, vectors: Tensor) -> Tensor:
+        spans = self.problem.layout.spans()
+        shapes = dict(zip(self.problem.layout.names, self.problem.layout.shapes, strict=True))
+        return site_matrices(
+            site, {name: vectors[spans[name]].reshape(*shapes[name], vectors.shape[1]) for name in site.names}
+        )
+
+
+def _traces(problem: Problem, sites: tuple[Site, ...]) -> Iterator[tuple[Trace, dict[str, Tensor], Tensor]]:
+    """Per batch: the trace, root gradients [B, K, T, o] by site (scaled so that sums are means), and w_n / N."""
+    for at, inputs, targets in problem.rows():
+        seen = trace(problem, sites, inputs)
+        root = output_terms(problem, seen.outputs, targets).root
+        share = (problem.weights[at] / problem.n).sqrt().view(-1, 1, 1)
+        yield seen, seen.gradients(sites, root * share), problem.weights[at] / problem.n
+
+
+def _fit_bases(problem: Problem, sites: tuple[Site, ...]) -> dict[str, Basis]:
+    outputs: dict[str, Tensor] = {}
+    inputs: dict[str, Tensor | None] = {}
+    for seen, gradients, weights in _traces(problem, sites):
+        for site in sites:
+            left, right = factor_sums(site, seen.inputs(site), gradients[site.name], weights)
+            outputs[site.name] = left + outputs.get(site.name, torch.zeros_like(left))
+            earlier = inputs.get(site.name)
+            inputs[site.name] = right if earlier is None or right is None else right + earlier
+    return {site.name: Basis.of(outputs[site.name], inputs[site.name]) for site in sites}
+
+
+def _fit_eigenvalues(problem: Problem, sites: tuple[Site, ...], bases: Mapping[str, Basis]) -> dict[str, Tensor]:
+    sums: dict[str, Tensor] = {}
+    for seen, gradients, _ in _traces(problem, sites):
+        for site in sites:
+            part = eigenvalue_sum(site, bases[site.name], seen.inputs(site), gradients[site.name])
+            sums[site.name] = part + sums.get(site.name, torch.zeros_like(part))
+    return sums
+
+
+def _fit_dense(problem: Problem, groups: Mapping[str, tuple[str, ...]]) -> dict[str, Tensor]:
+    spans = problem.layout.spans()
+    sums = {}
+    for owner, names in groups.items():
+        size = sum(spans[name].stop - spans[name].start for name in names)
+        sums[owner] = torch.zeros(size, size, dtype=torch.float64, device=problem.targets.device)
+    for at, inputs, targets in problem.rows() if groups else ():
+        root = output_terms(problem, problem.outputs(inputs), targets).root
+        root = root * (problem.weights[at] / problem.n).sqrt().view(-1, 1, 1)
+        for owner, names in groups.items():
+            jacobian = root.transpose(1, 2) @ output_jacobian(problem, inputs, names=names)
+            rows = jacobian.reshape(-1, jacobian.shape[2])
+            sums[owner].addmm_(rows.T, rows)
+    return sums

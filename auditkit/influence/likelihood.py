@@ -1,0 +1,106 @@
+"""Value, gradient and root of the Hessian of a per-record loss in the model's outputs.
+
+With z the outputs [B, C] of B records: r = dl/dz [B, C] and W = d²l/dz² [B, C, C] = S Sᵀ. For softmax cross-entropy
+W = diag p − p pᵀ, for binary cross-entropy with one logit W = p(1 − p), for squared loss ½(z − y)² W = 1: the closed
+forms come out of autograd to rounding, no labels are sampled. The generalised Gauss–Newton matrix is
+1/N sum_n w_n J_nᵀ W_n J_n (Schraudolph 2002; Martens 2020, eq. 6).
+
+Wrong when: the loss has kinks exactly at the outputs met (autograd takes one side).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from auditkit.errors import Complaint, ModelError
+from auditkit.influence.problem import Problem, filled
+from auditkit.influence.refusals import require_finite
+
+_NEGATIVE = 1e-8
+_NEGLIGIBLE = 1e-14
+
+
+@dataclass(frozen=True)
+class OutputTerms:
+    """Loss and its derivatives in the outputs, float64."""
+
+    loss: Tensor
+    """[B]"""
+    gradient: Tensor
+    """[B, C] r"""
+    root: Tensor
+    """[B, C, K] S with S Sᵀ = W; columns that vanish for the whole batch are left out (softmax: K = C − 1)."""
+
+
+def output_terms(problem: Problem, outputs: Tensor, targets: Tensor) -> OutputTerms:
+    """Loss [B], r [B, C] and S [B, C, K] at the outputs [B, C].
+
+    Raises:
+        ModelError: the Hessian is indefinite for some record, or the loss does not depend on the outputs.
+        NumericsError: values are not finite.
+    """
+    z = outputs.detach().to(torch.float64).requires_grad_()
+    aims = targets.to(torch.float64) if targets.is_floating_point() else targets
+    with torch.enable_grad():
+        loss = problem.loss(problem.raw(z), aims)
+        if not loss.requires_grad:
+            raise ModelError("the loss does not depend on the outputs through differentiable operations")
+        (gradient,) = torch.autograd.grad(loss.sum(), z, create_graph=True)
+        hessian = _hessian(gradient, z)
+    require_finite(loss, "per-record loss")
+    require_finite(gradient, "gradient of the loss in the outputs")
+    require_finite(hessian, "Hessian of the loss in the outputs")
+    return OutputTerms(loss.detach().to(torch.float64), gradient.detach(), hessian_root(hessian))
+
+
+def _hessian(gradient: Tensor, z: Tensor) -> Tensor:
+    # Records are independent (checked when the problem is posed), so the gradient of column c summed over the batch
+    # holds row c of every record's own Hessian.
+    if not gradient.requires_grad:
+        return torch.zeros(*z.shape, z.shape[1], dtype=z.dtype, device=z.device)
+    rows = []
+    for c in range(z.shape[1]):
+        (row,) = torch.autograd.grad(gradient[:, c].sum(), z, retain_graph=True, allow_unused=True)
+        rows.append(filled(row, z))
+    return torch.stack(rows, dim=1).detach()
+
+
+def hessian_root(hessian: Tensor) -> Tensor:
+    """[B, C, C] PSD -> [B, C, K] with root rootᵀ = hessian; at least one column.
+
+    Raises:
+        ModelError: an eigenvalue lies below −1e-8 of the batch's largest.
+    """
+    if hessian.shape[1] == 1:
+        values, vectors = hessian[:, :, 0], torch.ones_like(hessian)
+    else:
+        values, vectors = torch.linalg.eigh((hessian + hessian.transpose(1, 2)) / 2)
+    scale = float(values.abs().max())
+    negative = int((values.min(dim=1).values < -_NEGATIVE * scale).sum())
+    if negative:
+        raise ModelError(
+            Complaint(
+                f"the loss has an indefinite Hessian in the outputs for {negative} of {len(values)} records",
+                hint="the Gauss-Newton curvature needs a loss that is convex in the outputs",
+            )
+        )
+    keep = values.max(dim=0).values > _NEGLIGIBLE * scale
+    keep[-1] = True
+    return vectors[:, :, keep] * values[:, keep].clamp(min=0).sqrt().unsqueeze(1)
+
+
+def third_derivative(problem: Problem, outputs: Tensor, targets: Tensor) -> Tensor:
+    """[B, C, C, C] float64: d³l/dz³ of each record at the outputs [B, C], by autograd (C² backward passes)."""
+    z = outputs.detach().to(torch.float64).requires_grad_()
+    aims = targets.to(torch.float64) if targets.is_floating_point() else targets
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(problem.loss(problem.raw(z), aims).sum(), z, create_graph=True)
+        third = torch.zeros(*z.shape, z.shape[1], z.shape[1], dtype=z.dtype, device=z.device)
+        for c in range(z.shape[1] if gradient.requires_grad else 0):
+            (row,) = torch.autograd.grad(gradient[:, c].sum(), z, create_graph=True, allow_unused=True)
+            third[:, c] = _hessian(filled(row, z), z)
+    require_finite(third, "third derivative of the loss in the outputs")
+    return third

@@ -1,0 +1,225 @@
+"""The problem that every estimator solves: a trained module, its per-record loss, its training rows, its penalty.
+
+Objective (removal form `fixed`: the other records keep weight 1/N when one is removed):
+
+    F(theta) = 1/N sum_n w_n l_n(theta) + 1/2 sum_j lambda_j theta_j²
+
+Legend used in this room: N training rows, M evaluation rows, B a batch, C outputs per record, D trainable parameters,
+S measures, K root columns (K <= C).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from auditkit.errors import DataError, ModelError
+
+Inputs: TypeAlias = tuple[Tensor, ...]
+Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+Batch: TypeAlias = tuple[slice, Inputs, Tensor]
+"""Positions of consecutive rows, their inputs and their targets."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each trainable parameter lies in a flat vector [D]."""
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def size(self) -> int:
+        """D, the number of trainable parameters."""
+        return sum(prod(shape) for shape in self.shapes)
+
+    def spans(self) -> dict[str, slice]:
+        """Name -> its positions in the flat vector."""
+        spans, start = {}, 0
+        for name, shape in zip(self.names, self.shapes, strict=True):
+            spans[name] = slice(start, start + prod(shape))
+            start += prod(shape)
+        return spans
+
+    def unflatten(self, vector: Tensor) -> dict[str, Tensor]:
+        """[D] -> name -> tensor of the parameter's shape."""
+        spans = self.spans()
+        return {n: vector[spans[n]].view(s) for n, s in zip(self.names, self.shapes, strict=True)}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A private copy of the model in eval mode with its training rows; made by `pose`, which refuses what is unfit."""
+
+    module: nn.Module
+    """Private copy: eval mode, `dtype`, no gradients of its own (they are taken functionally)."""
+    loss: Loss
+    """(outputs as the module gives them, targets [B]) -> [B], no reduction."""
+    inputs: Inputs
+    targets: Tensor
+    weights: Tensor
+    """[N] sample weights w_n, float64."""
+    layout: Layout
+    penalty: Tensor
+    """[D] lambda_j, float64."""
+    trailing: tuple[int, ...]
+    """Shape of one record's output as the module gives it: () for [B], (C,) for [B, C]."""
+    dtype: torch.dtype
+    batch: int
+
+    @property
+    def n(self) -> int:
+        """N, the number of training records."""
+        return len(self.targets)
+
+    @property
+    def classes(self) -> int:
+        """C, the number of outputs of one record."""
+        return prod(self.trailing)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Trainable parameters by name, without gradient history."""
+        own = dict(self.module.named_parameters())
+        return {name: own[name].detach() for name in self.layout.names}
+
+    def flat(self) -> Tensor:
+        """[D] the trained parameters, float64."""
+        return torch.cat([p.reshape(-1) for p in self.parameters().values()]).to(torch.float64)
+
+    def outputs(self, inputs: Inputs, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        """[B, C] outputs, at the trained parameters or at others."""
+        if parameters is None:
+            given: Tensor = self.module(*inputs)
+            return given.reshape(len(given), -1)
+        moved: Tensor = functional_call(self.module, dict(parameters), inputs)
+        return moved.reshape(len(moved), -1)
+
+    def raw(self, outputs: Tensor) -> Tensor:
+        """[B, C] -> the shape in which the loss and the score expect outputs."""
+        return outputs.reshape(len(outputs), *self.trailing)
+
+    def cast(self, tensors: Sequence[Tensor]) -> Inputs:
+        """Floating tensors in this problem's precision; integer tensors (category codes) as they are."""
+        return tuple(t.to(self.dtype) if t.is_floating_point() else t for t in tensors)
+
+    def rows(self, size: int | None = None) -> Iterator[Batch]:
+        """Training rows in order, in batches: (positions, inputs, targets)."""
+        return batches(self.inputs, self.targets, size or self.batch)
+
+
+def batches(inputs: Inputs, targets: Tensor, size: int) -> Iterator[Batch]:
+    """Consecutive rows, `size` at a time: (positions, inputs, targets)."""
+    for start in range(0, len(targets), max(1, size)):
+        at = slice(start, min(start + max(1, size), len(targets)))
+        yield at, tuple(t[at] for t in inputs), targets[at]
+
+
+def filled(gradient: Tensor | None, like: Tensor) -> Tensor:
+    """The gradient, or zeros where autograd found no dependence (`allow_unused`)."""
+    return torch.zeros_like(like) if gradient is None else gradient
+
+
+def pose(
+    module: nn.Module,
+    loss: Loss,
+    inputs: Sequence[Tensor],
+    targets: Tensor,
+    *,
+    weight_decay: float | Mapping[str, float] = 0.0,
+    weights: Tensor | None = None,
+    batch: int = 512,
+    dtype: torch.dtype = torch.float64,
+) -> Problem:
+    """State the problem, or refuse it with every reason that can be found without training.
+
+    Args:
+        module: trained module in eval mode; called as `module(*inputs)`; its outputs are [B] or [B, C]. Not changed.
+        loss: per-record loss in nats, (outputs, targets) -> [B], no reduction; its Hessian in the outputs is PSD.
+        inputs: training inputs, each [N, ...]; targets: [N].
+        weight_decay: lambda of the objective over all trainable parameters, or by parameter name (others 0).
+        weights: w_n >= 0 of the objective; None is ones.
+        batch: rows per pass; changes time and memory, not results.
+        dtype: precision of the passes; curvature is always accumulated and decomposed in float64.
+
+    Raises:
+        ModelError: no trainable parameter, training-mode layers, outputs that depend on the rest of the batch or on
+            chance, a loss that is not per record, an L2 for an unknown parameter, values that are not finite.
+        DataError: rows that do not match in number, weights that are negative or not finite.
+    """
+    from auditkit.influence.refusals import check_posed, check_training_mode
+
+    check_training_mode(module)
+    own = _private_copy(module, dtype)
+    trainable = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    if not trainable:
+        raise ModelError("the module has no trainable parameter (all have requires_grad=False)")
+    layout = Layout(tuple(trainable), tuple(tuple(p.shape) for p in trainable.values()))
+    rows = tuple(t.to(dtype) if t.is_floating_point() else t for t in inputs)
+    aims = targets.to(dtype) if targets.is_floating_point() else targets
+    if len(aims) < 2 or any(len(t) != len(aims) for t in rows):
+        raise DataError(f"inputs {[len(t) for t in rows]} and targets {len(aims)} differ in rows, or are fewer than 2")
+    # A fork keeps a module that draws at random (refused below) from disturbing the caller's random numbers.
+    with torch.random.fork_rng(devices=[]):
+        problem = Problem(
+            module=own,
+            loss=loss,
+            inputs=rows,
+            targets=aims,
+            weights=_checked_weights(weights, len(aims)).to(aims.device),
+            layout=layout,
+            penalty=_penalty(weight_decay, layout).to(aims.device),
+            trailing=_trailing(own, rows),
+            dtype=dtype,
+            batch=batch,
+        )
+        check_posed(problem)
+    return problem
+
+
+def _private_copy(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    try:
+        own = copy.deepcopy(module).to(dtype).eval()
+    except (RuntimeError, TypeError) as reason:
+        raise ModelError(f"the module cannot be copied for the influence engine: {reason}") from reason
+    return own.requires_grad_(False)
+
+
+def _checked_weights(weights: Tensor | None, n: int) -> Tensor:
+    if weights is None:
+        return torch.ones(n, dtype=torch.float64)
+    if weights.shape != (n,) or not bool(torch.isfinite(weights).all()) or bool((weights < 0).any()):
+        raise DataError(f"sample weights must be {n} finite numbers that are not negative")
+    return weights.to(torch.float64)
+
+
+def _penalty(weight_decay: float | Mapping[str, float], layout: Layout) -> Tensor:
+    if isinstance(weight_decay, Mapping):
+        unknown = sorted(set(weight_decay) - set(layout.names))
+        if unknown:
+            raise ModelError(f"weight decay names parameters that the module does not train: {', '.join(unknown)}")
+        by_name = {name: float(weight_decay.get(name, 0.0)) for name in layout.names}
+    else:
+        by_name = dict.fromkeys(layout.names, float(weight_decay))
+    if any(not 0 <= value < float("inf") for value in by_name.values()):
+        raise ModelError("weight decay must be finite and not negative")
+    sizes = [prod(shape) for shape in layout.shapes]
+    return torch.repeat_interleave(
+        torch.tensor([by_name[name] for name in layout.names], dtype=torch.float64), torch.tensor(sizes)
+    )
+
+
+def _trailing(module: nn.Module, inputs: Inputs) -> tuple[int, ...]:
+    rows = min(2, len(inputs[0]))
+    with torch.no_grad():
+        given = module(*(t[:rows] for t in inputs))
+    if not isinstance(given, Tensor) or given.ndim not in (1, 2) or len(given) != rows:
+        shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+        raise ModelError(f"the module must give outputs [B] or [B, C] for B records; for {rows} it gave {shape}")
+    return tuple(given.shape[1:])

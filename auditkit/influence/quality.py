@@ -1,0 +1,118 @@
+"""Figures by which an influence run reports its own quality: coverage, convergence, form, sensitivity to damping."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from auditkit.influence.curvature import Curvature
+from auditkit.influence.measures import Evaluation, objective_gradient
+from auditkit.influence.problem import Problem
+from auditkit.influence.scoring import Form, Scores, score
+from auditkit.result import Quality
+
+CONVERGED = 1.0
+"""Distance to the optimum, in typical single-record removals, above which the report warns."""
+STABLE = 0.8
+"""Rank overlap across a decade of damping below which the report warns."""
+
+
+def assess_quality(
+    problem: Problem, curvature: Curvature, evaluation: Evaluation, scores: Scores
+) -> tuple[Quality, ...]:
+    """All quality figures of one run, each with its sentence."""
+    return (
+        coverage(problem, curvature),
+        *convergence(problem, curvature, scores),
+        step_form(scores),
+        sensitivity(problem, curvature, evaluation),
+        *left_out(scores),
+    )
+
+
+def coverage(problem: Problem, curvature: Curvature) -> Quality:
+    """Share of the trainable parameters that the curvature covers."""
+    share = curvature.covered / problem.layout.size
+    text = f"The curvature covers {curvature.covered:,} of {problem.layout.size:,} trainable parameters."
+    return Quality(name="parameters covered", value=share, text=text, warns=share < 1)
+
+
+def convergence(problem: Problem, curvature: Curvature, scores: Scores) -> tuple[Quality, Quality]:
+    """Gradient norm of F at the trained parameters, and the distance to the optimum in single-record removals.
+
+    The distance is sqrt(gᵀ H⁻¹ g) for the gradient g of F, over the root mean square of the same length for the plain
+    step of one record, sqrt(mean (w_n/N)² r_nᵀ J_n H⁻¹ J_nᵀ r_n). Above 1 the model lies further from its optimum than
+    removing a typical record would move it, and the theory behind the scores holds less well.
+    """
+    gradient = objective_gradient(problem)
+    ahead = float(gradient @ curvature.solve(gradient.unsqueeze(1))[:, 0]) ** 0.5
+    typical = float((scores.plain_self * problem.weights / problem.n).mean()) ** 0.5
+    distance = ahead / typical if typical > 0 else float("inf")
+    norm = float(gradient.norm())
+    warns = not distance <= CONVERGED
+    beyond = "above" if warns else "not above"
+    return (
+        Quality(name="gradient norm", value=norm, text="Norm of the training objective's gradient; 0 at an optimum."),
+        Quality(
+            name="distance to optimum",
+            value=distance if np.isfinite(distance) else None,
+            text=(
+                f"Distance of the model from the optimum of its training objective, in multiples of the step that "
+                f"removing one typical record takes; {beyond} the stated limit of {CONVERGED:g}."
+            ),
+            warns=warns,
+        ),
+    )
+
+
+def step_form(scores: Scores) -> Quality:
+    """How the effects were evaluated, in words."""
+    words = {
+        "stepped": "Effects are evaluated on the measure itself at the parameters stepped for each removed record"
+        + (", with the step's second-order term; no record was retrained." if scores.second_order else "."),
+        "newton": "Effects are first-order in the measure, along the Newton step of each removed record, because the "
+        "model's outputs are not affine in its parameters or the work would be too large.",
+        "first-order": "Effects are first-order without the Newton step, because the model has too many outputs.",
+    }
+    return Quality(name="form", value=None, text=words[scores.form])
+
+
+def sensitivity(problem: Problem, curvature: Curvature, evaluation: Evaluation) -> Quality:
+    """Smallest overlap over the measures of the top 1 % by absolute effect when L2 plus damping is ten times larger."""
+    form: Form = "newton" if problem.classes <= 32 else "first-order"
+    here = score(problem, curvature, evaluation, form=form).effects
+    there = score(problem, curvature.stiffer(10.0), evaluation, form=form).effects
+    overlap = rank_overlap(here, there, count=max(10, problem.n // 100))
+    worst, median = float(overlap.min()), float(overlap.median())
+    text = (
+        f"Share of the records with the largest effects that stay among them when L2 plus damping is ten times larger: "
+        f"{worst:.2f} for the most sensitive measure, {median:.2f} at the median."
+    )
+    return Quality(name="overlap across a decade of damping", value=worst, text=text, warns=worst < STABLE)
+
+
+def rank_overlap(here: Tensor, there: Tensor, *, count: int) -> Tensor:
+    """[S] share of the `count` rows with the largest absolute values that two [N, S] arrays have in common."""
+    count = min(count, len(here))
+    tops = [
+        torch.zeros_like(a, dtype=torch.bool).scatter_(0, a.abs().topk(count, dim=0).indices, True)
+        for a in (here, there)
+    ]
+    return (tops[0] & tops[1]).sum(0).to(torch.float64) / count
+
+
+def left_out(scores: Scores) -> tuple[Quality, ...]:
+    """Counts of records for which a correction was bounded or left out; nothing when there are none."""
+    n, found = len(scores.self_influence), []
+    if scores.capped:
+        text = f"Share of the {n:,} records whose leverage exceeded the bound of this estimator and was set to it."
+        found.append(Quality(name="leverage bounded", value=scores.capped / n, text=text, warns=scores.capped > n / 20))
+    if scores.unsettled:
+        text = f"Share of the {n:,} records whose step was taken without its second-order term, which did not settle."
+        found.append(
+            Quality(
+                name="second-order left out", value=scores.unsettled / n, text=text, warns=scores.unsettled > n / 20
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,50 @@
+"""The table of estimators, and the choice that `auto` makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from auditkit.errors import PolicyError
+from auditkit.influence.curvature import Estimator
+from auditkit.influence.damping import Damping
+from auditkit.influence.estimators.ekfac import Ekfac
+from auditkit.influence.estimators.exact import Exact
+from auditkit.influence.problem import Problem
+
+ESTIMATORS: Mapping[str, type[Exact] | type[Ekfac]] = {"exact": Exact, "ekfac": Ekfac}
+
+SOURCES: Mapping[str, str] = {
+    "exact": "Koh & Liang 2017; Martens 2020 (generalised Gauss-Newton); Newton step: Pregibon 1981",
+    "ekfac": "George et al. 2018; Grosse et al. 2023",
+}
+
+EXACT_PARAMETERS = 30_000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which estimator, and why, in one sentence."""
+
+    name: str
+    estimator: Estimator
+    why: str
+
+
+def choose(problem: Problem, name: str, damping: Damping, *, exact_parameters: int = EXACT_PARAMETERS) -> Choice:
+    """The estimator of this name; `auto` takes `exact` up to `exact_parameters` parameters and `ekfac` above.
+
+    Raises:
+        PolicyError: no estimator has this name.
+    """
+    size = problem.layout.size
+    if name == "auto":
+        small = size <= exact_parameters
+        name = "exact" if small else "ekfac"
+        side = "at most" if small else "more than"
+        why = f"Chosen because the model has {size:,} trainable parameters, {side} {exact_parameters:,}."
+    else:
+        why = "Named by the policy."
+    if name not in ESTIMATORS:
+        raise PolicyError(f"no influence estimator is called {name!r}; there are auto, {', '.join(sorted(ESTIMATORS))}")
+    return Choice(name, ESTIMATORS[name](damping=damping), why)

@@ -1,0 +1,162 @@
+"""Dated legal rule sets: what a law asks for, which of it is computed, and which only a person can attest.
+
+A rule set is one YAML file in `policies/frameworks/`, named for its id. It is a map from requirements to places of the
+report, with the date of the reading and how well each reading is established. It is not legal advice, sets no
+threshold, and judges nothing: thresholds are the policy's rules.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from auditkit import resources
+from auditkit.errors import Complaint, PolicyError
+from auditkit.policy.document import as_json, read_document
+from auditkit.policy.explain import did_you_mean, explain, listed
+from auditkit.policy.settings import Name, Section, Text
+
+Certainty = Literal["verified", "secondary", "unverified"]
+Place = Literal["fairness", "influence", "privacy", "data", "findings", "method", "reproduction"]
+
+
+class Computed(Section):
+    """A requirement, or a part of one, that figures of the audit speak to."""
+
+    requirement: Text
+    """What is asked for, in our words."""
+    provision: Text | None = None
+    """Where it is asked for."""
+    measures: tuple[str, ...] = ()
+    """The measures that speak to it, as rules write them."""
+    section: Place
+    """The section of the report that shows them."""
+    certainty: Certainty
+    """`verified`: the text was read; `secondary`: read about; `unverified`: recalled."""
+
+
+class Attested(Section):
+    """A requirement that no computation can meet: a named person has to state it."""
+
+    requirement: Text
+    """What is asked for, in our words."""
+    provision: Text | None = None
+    """Where it is asked for."""
+    certainty: Certainty
+    """`verified`: the text was read; `secondary`: read about; `unverified`: recalled."""
+
+
+class NotComputed(Section):
+    """A figure that the rule set asks for and that this version of auditkit does not compute."""
+
+    requirement: Text
+    """What is asked for, in our words."""
+    provision: Text | None = None
+    """Where it is asked for."""
+
+
+class Framework(Section):
+    """One rule set as of one date."""
+
+    framework: Literal[1]
+    """Version of this format: 1."""
+    id: str
+    """The name that policies use; the file's name without its ending."""
+    title: Text
+    """The rule set's name."""
+    jurisdiction: Text
+    """Where it applies."""
+    citation: Text
+    """Where it is written."""
+    as_of: date
+    """The day on which the reading below was right, as far as known."""
+    status: Literal["in_force", "deferred", "superseded", "proposed"]
+    """Whether it binds on that day."""
+    effective_from: date | None = None
+    """The day from which it binds."""
+    effective_until: date | None = None
+    """The last day on which it binds."""
+    superseded_by: Text | None = None
+    """What took its place."""
+    domains: tuple[Name, ...]
+    """Domains of policies that it may be named in; an empty list is every domain."""
+    scope: Text
+    """The question that a person has to answer: does it apply to this decision?"""
+    certainty: Certainty
+    """How well title, citation, status and dates are established."""
+    computed: tuple[Computed, ...]
+    """What figures of the audit speak to."""
+    attested: tuple[Attested, ...]
+    """What a person has to state."""
+    not_computed: tuple[NotComputed, ...] = ()
+    """What the rule set asks for and this version does not compute."""
+    notes: tuple[Text, ...] = ()
+    """What a reader has to know."""
+    disclaimer: Text = Field(pattern="not legal advice")
+    """Says that this is not legal advice."""
+
+    def status_notes(self, as_of: date) -> tuple[str, ...]:
+        """What has to be told about the rule set's status on the audit's date; empty if it plainly binds."""
+        notes = []
+        if self.status != "in_force":
+            successor = f" by {self.superseded_by}" if self.superseded_by else ""
+            words = {"deferred": "deferred", "superseded": f"superseded{successor}", "proposed": "proposed only"}
+            notes.append(f"{self.title}: {words[self.status]} (as of {self.as_of.isoformat()}).")
+        if self.effective_from is not None and as_of < self.effective_from:
+            notes.append(f"{self.title}: applies from {self.effective_from.isoformat()}, after this audit's date.")
+        if self.effective_until is not None and as_of > self.effective_until:
+            notes.append(f"{self.title}: applied until {self.effective_until.isoformat()}, before this audit's date.")
+        if self.certainty != "verified":
+            notes.append(f"{self.title}: status and dates are {self.certainty}; check the primary text.")
+        return tuple(notes)
+
+
+def available() -> tuple[str, ...]:
+    """The ids of the rule sets installed, sorted."""
+    return tuple(sorted(path.stem for path in resources.frameworks_dir().glob("*.yaml")))
+
+
+@lru_cache(maxsize=64)
+def load_framework(framework_id: str) -> Framework:
+    """One installed rule set.
+
+    Raises:
+        PolicyError: there is none of this id (with the nearest, and the list), or its file is not as it has to be.
+    """
+    known = available()
+    if framework_id not in known:
+        close = did_you_mean(framework_id, known)
+        hint = f"did you mean '{close}'?" if close else f"available: {listed(known)}"
+        raise PolicyError(Complaint(f"there is no rule set '{framework_id}'", hint=hint))
+    return read_framework(resources.frameworks_dir() / f"{framework_id}.yaml")
+
+
+def read_framework(path: Path) -> Framework:
+    """A rule set from a file of any place.
+
+    Raises:
+        PolicyError: every complaint about the file, with file:line:column.
+    """
+    document = read_document(path)
+    try:
+        framework = Framework.model_validate_json(as_json(document.data), strict=True, by_alias=True, by_name=False)
+    except ValidationError as error:
+        complaints = explain(error, model=Framework, data=document.data, locate=document.place)
+        raise PolicyError(complaints) from None
+    if framework.id != path.stem:
+        message = f"the rule set's id is '{framework.id}' and its file is named '{path.name}'"
+        raise PolicyError(Complaint(message, where=document.place(("id",)), hint="let them agree"))
+    return framework
+
+
+def domain_problem(framework: Framework, domain: str | None) -> str | None:
+    """Why a policy of this domain may not name the rule set, or None."""
+    if not framework.domains or domain in framework.domains:
+        return None
+    of = " or ".join(f"'{name}'" for name in framework.domains)
+    said = f"is of the domain '{domain}'" if domain else "states no domain"
+    return f"'{framework.id}' is for the domain {of}, and the policy {said}"

@@ -1,0 +1,142 @@
+"""The measures that a rule may judge: one literal table, by dotted name.
+
+A rule's `measure` is the `measure` of the `Measurement` rows of the result: what stands here is what the assessing
+rooms produce. Rates are of the favourable decision: TPR is the share of records with a favourable label that are
+decided favourably, FPR the same share of records with an unfavourable label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final, Literal, TypeAlias
+
+Family: TypeAlias = Literal["fairness", "model", "privacy"]
+Unit: TypeAlias = Literal["rate", "points", "ratio", "score", "nats", "share"]
+TPR_AT_FPR: Final = "privacy.tpr_at_fpr_"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure: where it is judged, its unit and range, and which way is wished."""
+
+    title: str
+    """In words, to begin a sentence with."""
+    family: Family
+    needs_on: bool
+    """Whether a rule names a protected attribute in `on`; if not, it must not."""
+    unit: Unit
+    low: float
+    high: float
+    direction: str
+    """What more of it, or its point of rest, means."""
+
+
+def _rate(title: str, more: str) -> Measure:
+    return Measure(title, "fairness", True, "rate", 0.0, 1.0, f"more is more {more}")
+
+
+def _difference(title: str) -> Measure:
+    return Measure(title, "fairness", True, "points", -1.0, 1.0, "0 is equality with the reference group")
+
+
+def _ratio(title: str) -> Measure:
+    return Measure(title, "fairness", True, "ratio", 0.0, float("inf"), "1 is equality with the reference group")
+
+
+MEASURES: Final[dict[str, Measure]] = {
+    "fairness.selection_rate": _rate("Selection rate", "favourable decisions in the group"),
+    "fairness.tpr": _rate("True-positive rate", "favourable decisions among favourable labels"),
+    "fairness.fpr": _rate("False-positive rate", "favourable decisions among unfavourable labels"),
+    "fairness.fnr": _rate("False-negative rate", "unfavourable decisions among favourable labels"),
+    "fairness.tnr": _rate("True-negative rate", "unfavourable decisions among unfavourable labels"),
+    "fairness.ppv": _rate("Positive predictive value", "favourable labels among favourable decisions"),
+    "fairness.accuracy": _rate("Accuracy", "decisions that agree with the label"),
+    "fairness.selection_rate_difference": _difference("Difference in selection rate"),
+    "fairness.tpr_difference": _difference("Difference in true-positive rate"),
+    "fairness.fpr_difference": _difference("Difference in false-positive rate"),
+    "fairness.fnr_difference": _difference("Difference in false-negative rate"),
+    "fairness.tnr_difference": _difference("Difference in true-negative rate"),
+    "fairness.ppv_difference": _difference("Difference in positive predictive value"),
+    "fairness.accuracy_difference": _difference("Difference in accuracy"),
+    "fairness.impact_ratio": _ratio("Impact ratio"),  # of selection rates, under the name that the law uses
+    "fairness.tpr_ratio": _ratio("Ratio of true-positive rate"),
+    "fairness.fpr_ratio": _ratio("Ratio of false-positive rate"),
+    "fairness.fnr_ratio": _ratio("Ratio of false-negative rate"),
+    "fairness.tnr_ratio": _ratio("Ratio of true-negative rate"),
+    "fairness.ppv_ratio": _ratio("Ratio of positive predictive value"),
+    "fairness.accuracy_ratio": _ratio("Ratio of accuracy"),
+    "model.accuracy": Measure(
+        "Accuracy", "model", False, "rate", 0.0, 1.0, "more is more decisions that agree with the label"
+    ),
+    "privacy.attack_auc": Measure(
+        "AUC of the membership attack", "privacy", False, "score", 0.0, 1.0, "0.5 is an attacker who learns nothing"
+    ),
+    "privacy.train_evaluation_gap": Measure(
+        "Gap between evaluation and training loss (nats)", "privacy", False, "nats", float("-inf"), float("inf"),
+        "0 is no trace of training in the mean loss",
+    ),
+    "privacy.accuracy_gap": Measure(
+        "Gap between training and evaluation accuracy", "privacy", False, "points", -1.0, 1.0,
+        "0 is no trace of training in the accuracy",
+    ),
+    "privacy.screen_share": Measure(
+        "Share of training records with outsized self-influence", "privacy", False, "share", 0.0, 1.0,
+        "an uncalibrated ranking: more records unlike the others",
+    ),
+}  # fmt: skip
+
+# Names from elsewhere, for "did you mean" only: they are not measures.
+ELSEWHERE: Final[dict[str, str]] = {
+    "selection_rate_ratio": "fairness.impact_ratio",
+    "disparate_impact": "fairness.impact_ratio",
+    "disparate_impact_ratio": "fairness.impact_ratio",
+    "adverse_impact_ratio": "fairness.impact_ratio",
+    "four_fifths": "fairness.impact_ratio",
+    "demographic_parity_ratio": "fairness.impact_ratio",
+    "demographic_parity_difference": "fairness.selection_rate_difference",
+    "statistical_parity_difference": "fairness.selection_rate_difference",
+    "equal_opportunity_difference": "fairness.tpr_difference",
+    "equal_opportunity_ratio": "fairness.tpr_ratio",
+    "predictive_equality_difference": "fairness.fpr_difference",
+    "predictive_parity_difference": "fairness.ppv_difference",
+    "precision": "fairness.ppv",
+    "recall": "fairness.tpr",
+    "accuracy": "model.accuracy",
+}
+
+
+def tpr_at_fpr(rate: float) -> str:
+    """The measure's name for the attack's true-positive rate at one false-positive rate, as in `..._0.01`."""
+    return f"{TPR_AT_FPR}{float(rate)!r}"
+
+
+def find(name: str, *, false_positive_rates: Sequence[float]) -> Measure | None:
+    """The measure of this exact name, or None; the policy's false-positive rates make the `tpr_at_fpr` names."""
+    for rate in false_positive_rates:
+        if name == tpr_at_fpr(rate):
+            words = "at the false-positive rate itself, an attacker who learns nothing"
+            return Measure(title(name), "privacy", False, "rate", 0.0, 1.0, words)
+    return MEASURES.get(name)
+
+
+def title(name: str) -> str:
+    """A measure's name in words, to begin a sentence with; an unknown name as it is."""
+    if name.startswith(TPR_AT_FPR):
+        rate = name.removeprefix(TPR_AT_FPR)
+        return f"True-positive rate of the membership attack at a false-positive rate of {rate}"
+    return MEASURES[name].title if name in MEASURES else name
+
+
+def suggest(name: str, *, false_positive_rates: Sequence[float]) -> str | None:
+    """The measure that an author who wrote `name` most probably means, or None."""
+    bare = name.rsplit(".", maxsplit=1)[-1].replace("-", "_").lower()
+    if bare in ELSEWHERE:
+        return ELSEWHERE[bare]
+    known = [*MEASURES, *(tpr_at_fpr(rate) for rate in false_positive_rates)]
+    for measure in known:
+        if measure.split(".", maxsplit=1)[1] == bare:
+            return measure
+    close = get_close_matches(name.replace("-", "_"), known, n=1, cutoff=0.6)
+    return close[0] if close else None

@@ -1,0 +1,122 @@
+"""The parts of a policy that say how things are computed and shown; `schema` holds what the policy is about.
+
+All have working defaults: a policy states only what it wants otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$", max_length=60)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=400, strip_whitespace=True)]
+
+
+def kebab(name: str) -> str:
+    """`minimum_cell` as its YAML key `minimum-cell`."""
+    return name.replace("_", "-")
+
+
+class Section(BaseModel):
+    """A mapping of the policy; frozen, unknown keys refused, kebab-case keys; fields' docstrings are descriptions."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=kebab,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class Training(Section):
+    """How `auditkit train` fits a tabular module; also the recipe that the bank repeats."""
+
+    module: Literal["logistic", "mlp"] = "logistic"
+    """The kind of module."""
+    hidden: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = (32,)
+    """Widths of the hidden layers of `mlp`."""
+    embedding: Annotated[int, Field(ge=0, le=512)] = 0
+    """Width of learned embeddings of categorical columns; 0 is one-hot."""
+    l2: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-3
+    """lambda of the objective 1/N sum loss + lambda/2 |theta|^2, over all parameters, biases included."""
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 60
+    """Passes over the training records."""
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.05
+    """Step size of the optimiser."""
+    batch: Annotated[int, Field(ge=1)] = 128
+    """Records per step."""
+    early_stopping: bool = False
+    """Whether training stops when the loss stops falling."""
+
+
+class FairnessSettings(Section):
+    """How group statistics are computed."""
+
+    minimum_group: Annotated[int, Field(ge=1)] = 30
+    """Records a group needs before anything is said about it."""
+    minimum_denominator: Annotated[int, Field(ge=1)] = 10
+    """Records a rate's denominator needs (positives for TPR, for example)."""
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Confidence level of intervals, simultaneous over the groups of a rule."""
+    replicates: Annotated[int, Field(ge=1000, le=1_000_000)] = 10_000
+    """Bootstrap replicates."""
+    maximum_unknown: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of unknown membership above which a rule on that attribute is insufficient evidence."""
+
+
+class InfluenceSettings(Section):
+    """How influence is computed."""
+
+    estimator: Literal["auto", "exact", "ekfac"] = "auto"
+    """How influence is computed; `auto` chooses by the model's size."""
+    damping: Literal["auto"] | Annotated[float, Field(ge=0, allow_inf_nan=False)] = "auto"
+    """Added to the curvature; `auto` derives it."""
+    fidelity_floor: Annotated[float, Field(ge=-1, le=1)] = 0.3
+    """Measured fidelity below which influence findings are withheld."""
+    compare: tuple[str, ...] = ()
+    """Further columns by which the most influential records are described."""
+
+
+class PrivacySettings(Section):
+    """How the privacy part works."""
+
+    bank: Literal["auto", "none"] = "auto"
+    """Whether models are retrained to calibrate membership risk."""
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.10
+    """False-discovery level of record-level flags."""
+    risk_threshold: Annotated[float, Field(ge=0.5, le=1)] = 0.75
+    """Probability of a right guess at membership above which a record counts as exposed."""
+    false_positive_rates: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.001, 0.01, 0.1)
+    """False-positive rates at which the attack is measured."""
+    near_duplicate: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Distance below which records are near-duplicates, as a share of the median nearest-neighbour distance."""
+    attacker: Text | None = None
+    """What the attacker is taken to know and see."""
+
+
+class ReportSettings(Section):
+    """What the report is."""
+
+    formats: tuple[Literal["html", "pdf", "json"], ...] = ("html", "pdf", "json")
+    """Files written."""
+    minimum_cell: Annotated[int, Field(ge=2, le=100)] = 10
+    """Persons below which a figure is suppressed in public files."""
+    annex: Literal["none"] = "none"
+    """Record-level annex."""
+    title: Text | None = None
+    """The report's title; the policy's name if not given."""
+    organisation: Text | None = None
+    """Who is audited."""
+    language: Literal["en"] = "en"
+    """The report's language."""
+
+
+class Schedule(Section):
+    """How often the audit is due."""
+
+    every: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]* (day|week|month|year)s?$")]
+    """Time between audits, for example `3 months`."""
+    grace: Annotated[str, StringConstraints(pattern=r"^[0-9]+ (day|week|month|year)s?$")] = "0 days"
+    """Time after which a missing audit is overdue, for example `15 days`."""

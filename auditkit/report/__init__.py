@@ -1,0 +1,8 @@
+"""The report room: takes an AuditResult, gives audit.json, report.html and report.pdf, the same bytes for the same result.
+
+It knows `auditkit.result`, `auditkit.errors` and `auditkit.resources`, so that nothing is computed here that is not in
+the result: numbers become words (`wording`), rows become tables and figures (`views`, `charts`), sections become pages
+(`sections`, `document`). matplotlib and WeasyPrint are loaded by the renderer that needs them, never by this import.
+
+To add a section: one file `templates/sections/<id>.html.j2`, one view in `views/`, one row in `sections.SECTIONS`.
+"""

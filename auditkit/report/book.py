@@ -1,0 +1,195 @@
+"""What sections are made of: tables, figures and headings with their numbers, independent of HTML and PDF.
+
+A view asks the book for the next table or figure; the number, the anchor and the place in the contents follow.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from auditkit.report import wording
+from auditkit.result import AuditResult, Estimate, Verdict
+
+Medium = Literal["html", "pdf"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its text, a second line in small type, a verdict pill, a link inside the report, a sort key."""
+
+    text: str
+    detail: str = ""
+    verdict: Verdict | None = None
+    waived: bool = False
+    link: str = ""
+    sort: str = ""
+    code: bool = False
+    unstated: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: heading, whether it holds numbers (right-aligned), whether it takes the width that is left."""
+
+    title: str
+    numeric: bool = False
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row; the first cell is its heading. `verdict` lets the reader keep breaches only."""
+
+    cells: tuple[Cell, ...]
+    verdict: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A numbered table with the notes that belong under it."""
+
+    number: int
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    filterable: bool = False
+    sortable: bool = False
+
+    @property
+    def anchor(self) -> str:
+        """Its id in the document."""
+        return f"table-{self.number}"
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it needs less than the width of the page."""
+        return len(self.columns) <= 3 and not any(column.wide for column in self.columns)
+
+    @property
+    def short(self) -> bool:
+        """Whether it can stay on one page with its figure."""
+        return len(self.rows) <= 12
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A numbered figure: its title says the finding, its alternative text what is drawn and where the data are."""
+
+    number: int
+    title: str
+    alt: str
+    source: str
+    width: int
+    height: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A numbered heading inside a section."""
+
+    number: str
+    title: str
+    anchor: str
+
+
+def slug(text: str) -> str:
+    """A heading as an id: small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "part"
+
+
+@dataclass
+class Book:
+    """The numbering of one document, and the names and anchors that its sections share."""
+
+    result: AuditResult
+    medium: Medium
+    tables: int = 0
+    figures: int = 0
+    section: int = 0
+    headings: list[Heading] = field(default_factory=list)
+    sections: frozenset[str] = frozenset()
+    """Ids of the sections that this report has."""
+    digest: str = ""
+    """sha256 of audit.json."""
+    _taken: set[str] = field(default_factory=set)
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Measure -> the title that the result itself gives it."""
+        return {note.measure: note.title for note in self.result.fairness.metrics}
+
+    def title(self, measure: str) -> str:
+        """The reader's name of a measure."""
+        return wording.measure_title(measure, self.titles)
+
+    def table(
+        self,
+        title: str,
+        columns: Sequence[Column],
+        rows: Sequence[Row],
+        *,
+        notes: Sequence[str] = (),
+        filterable: bool = False,
+        sortable: bool = True,
+    ) -> Table:
+        """The next table; more than three rows can be sorted in the HTML unless their order says something."""
+        self.tables += 1
+        return Table(
+            self.tables, title, tuple(columns), tuple(rows), tuple(notes), filterable, sortable and len(rows) > 3
+        )
+
+    def figure(self, title: str, alt: str, drawing: tuple[bytes, int, int], *, note: str = "") -> Figure:
+        """The next figure; `drawing` is SVG bytes with its width and height in CSS pixels."""
+        self.figures += 1
+        svg, width, height = drawing
+        source = "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
+        return Figure(self.figures, title, alt, source, width, height, note)
+
+    def heading(self, title: str, anchor: str) -> Heading:
+        """The next heading of the section that is being made, with an anchor that no other has."""
+        number = f"{self.section}.{len(self.headings) + 1}"
+        heading = Heading(number, title, self._anchor(anchor))
+        self.headings.append(heading)
+        return heading
+
+    def _anchor(self, wanted: str) -> str:
+        base = slug(wanted)
+        anchor, k = base, 2
+        while anchor in self._taken or anchor in self.sections:
+            anchor, k = f"{base}-{k}", k + 1
+        self._taken.add(anchor)
+        return anchor
+
+    def link(self, anchor: str, *, on: str = "") -> str:
+        """The anchor of the part that holds some evidence, or nothing when the report has no such section."""
+        section = re.split(r"[-/]", anchor.lstrip("#"), maxsplit=1)[0]
+        if section == "fairness" and on in self.result.fairness.attributes:
+            return slug(f"fairness-{on}")
+        return section if section in self.sections else ""
+
+
+def estimate_cell(estimate: Estimate, unit: str) -> Cell:
+    """A number with its interval and n underneath, or why there is none."""
+    sort = "" if estimate.value is None else repr(estimate.value)
+    return Cell(wording.shown(estimate, unit), wording.basis(estimate, unit), sort=sort)
+
+
+def count_cell(number: int | None) -> Cell:
+    """A count, or `suppressed`."""
+    return Cell(wording.count(number), sort="" if number is None else str(number))
+
+
+def methods_note(estimates: Sequence[Estimate]) -> list[str]:
+    """One note naming the level and the methods of the intervals of a table."""
+    with_interval = [e for e in estimates if e.known and e.low is not None]
+    methods = list(dict.fromkeys(e.method for e in with_interval if e.method))
+    levels = list(dict.fromkeys(wording.level(e) for e in with_interval))
+    if not with_interval:
+        return []
+    return [f"Under each number: {wording.listed(levels)} and n. Method: {'; '.join(methods) or 'not stated'}."]

@@ -1,0 +1,39 @@
+"""The report's terms in plain words."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Term(NamedTuple):
+    """A term and its meaning in one or two sentences."""
+
+    name: str
+    meaning: str
+
+
+TERMS = (
+    Term("Impact ratio", "A group's selection rate divided by that of the reference group. One means equal rates."),
+    Term("Four-fifths", "A rule of thumb: an impact ratio below 0.80 deserves a closer look. It is a screening "
+         "figure, not a legal test."),
+    Term("Selection rate", "The share of a group that gets the favourable decision."),
+    Term("True-positive rate", "Of those whose label is favourable, the share that got the favourable decision."),
+    Term("False-positive rate", "Of those whose label is unfavourable, the share that got the favourable decision. "
+         "In the privacy section: of records that were not in the training data, the share wrongly taken for members."),
+    Term("Interval", "The values that the data are compatible with at the stated level. A verdict rests on the whole "
+         "interval, not on the single value, unless the policy asks for the point."),
+    Term("Simultaneous interval", "An interval widened so that all groups of a rule are covered at once."),
+    Term("n", "The number of records that a figure rests on."),
+    Term("Insufficient evidence", "The interval holds values on both sides of the threshold, or too few records or "
+         "too many unknown memberships stand behind it. It is neither a pass nor a breach."),
+    Term("Suppressed", "Not shown, because fewer records than the minimum cell stand behind the figure."),
+    Term("Influence of a record", "The predicted change of a measure if the record were removed and the model "
+         "retrained. A record raises or lowers a measure; a gap rests on records. It says nothing about intent or error."),
+    Term("Self-influence", "The influence of a record on its own loss. Rare and mislabelled records rank high. It is a "
+         "ranking, not a probability of membership."),
+    Term("Loss", "How far the model's prediction is from a record's label; small is close."),
+    Term("Membership inference", "Guessing from the model's output whether a record was in its training data."),
+    Term("AUC", "The chance that the attack ranks a random member above a random non-member; 0.5 is guessing."),
+    Term("Digest", "A fingerprint (SHA-256) of a file. Any change of the file changes its digest."),
+    Term("Waiver", "A named person's acceptance of a breach until a date. The breach is printed and not counted."),
+)  # fmt: skip

@@ -1,0 +1,11 @@
+"""report.html: one file that needs nothing else, with no network, no tracking and a content policy that forbids both."""
+
+from __future__ import annotations
+
+from auditkit.report.document import compose
+from auditkit.result import AuditResult
+
+
+def render(result: AuditResult) -> bytes:
+    """The result as one self-contained HTML file; everything but sorting and filtering works without its script."""
+    return compose(result, medium="html").encode("utf-8")

@@ -1,0 +1,127 @@
+"""Data and model at the front; rule sets, limits, reproduction and glossary at the back."""
+
+from __future__ import annotations
+
+import io
+
+from auditkit.report import wording
+from auditkit.report.book import Book, Cell, Column, Row, Table, estimate_cell, methods_note
+from auditkit.report.glossary import TERMS
+from auditkit.result import AuditResult, FrameworkPart
+
+SPLITS = {"train": "Training", "reserve": "Reserve", "evaluation": "Evaluation"}
+
+
+def data(result: AuditResult, book: Book) -> dict[str, object]:
+    """Splits, counts made on reading, the model's facts and how often its decision agrees with the label."""
+    part, model = result.data, result.model
+    rows = [
+        Row((
+            Cell(SPLITS[s.split]), Cell(wording.count(s.n)), Cell("not stated" if s.persons is None else wording.count(s.persons)),
+            estimate_cell(s.favourable_share, "share") if s.favourable_share is not None else Cell("no label"),
+            Cell("not counted" if s.missing_cells is None else wording.count(s.missing_cells)),
+        ))
+        for s in part.splits
+    ]  # fmt: skip # noqa: E501
+    columns = (
+        Column("Split", wide=True), Column("Records", numeric=True), Column("Persons", numeric=True),
+        Column("Favourable label", numeric=True), Column("Missing cells", numeric=True),
+    )  # fmt: skip
+    shares = [s.favourable_share for s in part.splits if s.favourable_share is not None]
+    return {
+        "splits": book.table("The data that were read", columns, rows, notes=methods_note(shares)),
+        "label": wording.LABELS[part.label_means][0],
+        "checks": part.checks,
+        "model": _model_facts(result),
+        "recipe": model.recipe,
+        "measures": _model_table(result, book) if model.measurements else None,
+    }
+
+
+def _model_facts(result: AuditResult) -> list[tuple[str, str]]:
+    model = result.model
+    threshold = f"{model.threshold:g} and above is favourable" if model.threshold is not None else "taken as decided"
+    parameters = wording.count(model.parameters) if model.parameters is not None else "not counted"
+    return [
+        ("Kind", model.kind), ("Brought by", f"{model.adapter} adapter"), ("Task", model.task),
+        ("Decision threshold", threshold), ("Parameters", parameters),
+    ]  # fmt: skip
+
+
+def _model_table(result: AuditResult, book: Book) -> Table:
+    rows = [
+        Row((Cell(book.title(m.measure), " · ".join(t for t in (m.on, m.group) if t)), estimate_cell(m.estimate, m.unit)))
+        for m in result.model.measurements
+    ]
+    notes = methods_note([m.estimate for m in result.model.measurements])
+    notes += list(dict.fromkeys(caveat for m in result.model.measurements for caveat in m.parts))
+    columns = (Column("Measure", wide=True), Column("Value", numeric=True))
+    agreement = wording.LABELS[result.data.label_means][1]
+    return book.table(f"How the decisions agree {agreement}", columns, rows, notes=notes)
+
+
+def frameworks(result: AuditResult, book: Book) -> dict[str, object]:
+    """One checklist per rule set: what this audit computed, and what only a person can attest."""
+    return {"parts": [(book.heading(f.title, f"framework-{f.id}"), f, wording.in_force(f), _checklist(book, f)) for f in result.frameworks]}  # fmt: skip # noqa: E501
+
+
+def _checklist(book: Book, part: FrameworkPart) -> Table:
+    rows = []
+    for item in part.items:
+        if item.kind == "computed":
+            link = book.link(item.evidence)
+            where = Cell("see the section" if link else item.evidence, link=link)
+        else:
+            where = Cell(item.evidence)
+        kind = "computed here" if item.kind == "computed" else "attested by a person"
+        rows.append(Row((Cell(item.requirement), Cell(kind), where)))
+    columns = (Column("Requirement", wide=True), Column("How"), Column("Evidence, or who attests"))
+    return book.table(f"Checklist: {part.title}", columns, rows)
+
+
+def method(result: AuditResult, book: Book) -> dict[str, object]:
+    """What the audit cannot say, and the definition of every metric."""
+    table = None
+    if result.fairness.metrics:
+        rows = [Row((Cell(m.title), Cell(m.formula, m.meaning), Cell(m.source))) for m in result.fairness.metrics]
+        columns = (Column("Metric"), Column("Formula and meaning", wide=True), Column("Source"))
+        table = book.table("Metrics", columns, rows)
+    return {"limits": result.limits, "metrics": table, "cell": result.minimum_cell}
+
+
+def reproduction(result: AuditResult, book: Book) -> dict[str, object]:
+    """Digests, versions, seed and command; the resolved policy; the restricted files by reference."""
+    stamp = result.stamp
+    digests = {"audit.json": book.digest, **stamp.digests}
+    rows = [Row((Cell(name), Cell(value, code=True))) for name, value in digests.items()]
+    files = [
+        Row((Cell(a.name), Cell(" × ".join(str(k) for k in a.shape) or "one value"), Cell(a.dtype), Cell(a.sha256, code=True)))
+        for a in result.artifacts
+    ]  # fmt: skip
+    columns = (Column("File"), Column("Shape"), Column("Type"), Column("SHA-256", wide=True))
+    return {
+        "stamp": stamp,
+        "digests": book.table("SHA-256 digests", (Column("File"), Column("SHA-256", wide=True)), rows),
+        "policy": policy_text(result.policy) if result.policy else "",
+        "artifacts": book.table("Restricted evidence files, by reference", columns, files) if files else None,
+    }
+
+
+def policy_text(policy: dict[str, object]) -> str:
+    """The resolved policy as YAML."""
+    from ruamel.yaml import YAML
+
+    out = io.StringIO()
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.width = 100
+    writer.allow_unicode = True
+    writer.dump(policy, out)
+    return out.getvalue().rstrip("\n")
+
+
+def glossary(result: AuditResult, book: Book) -> dict[str, object]:
+    """The terms in plain words."""
+    return {"terms": TERMS}
+
+

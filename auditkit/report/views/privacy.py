@@ -1,0 +1,157 @@
+"""What the model gives away about who was in its training data, and what these data cannot resolve."""
+
+from __future__ import annotations
+
+from auditkit.report import charts, wording
+from auditkit.report.book import Book, Cell, Column, Figure, Row, Table, count_cell, estimate_cell, methods_note
+from auditkit.result import AuditResult, Duplicates, PrivacyPart, ResolutionRow, Screen
+
+FOLD = 8
+"""Bins beyond which the table of the tail stands in two or three columns of pairs."""
+EXPECTED_AT_LEAST = 10.0
+"""Expected false positives below which a point of the curve is not drawn."""
+
+
+def view(result: AuditResult, book: Book) -> dict[str, object]:
+    """Gap and attack, resolution, curve, the uncalibrated screen, duplicates, threat model, what was not tested."""
+    part = result.privacy
+    measures = _measures(book, part) if part.measurements else None
+    resolution = _resolution(book, part.resolution) if part.resolution else None
+    return {
+        "part": part,
+        "measures": measures,
+        "resolution": resolution,
+        "roc": _roc(book, part, resolution) if resolution is not None else None,
+        "unresolved": [row for row in part.resolution if not row.tpr.known],
+        "screen": _screen(book, part.screen) if part.screen is not None else None,
+        "duplicates": _duplicates(book, part.duplicates) if part.duplicates is not None else None,
+    }
+
+
+def _measures(book: Book, part: PrivacyPart) -> Table:
+    rows = [
+        Row((
+            Cell(book.title(m.measure), " · ".join(text for text in (m.on, m.group) if text)),
+            estimate_cell(m.estimate, m.unit),
+            Cell(m.estimate.method or "not stated", "; ".join(m.parts)),
+        ))
+        for m in part.measurements
+    ]  # fmt: skip
+    columns = (Column("Measure", wide=True), Column("Value", numeric=True), Column("Method"))
+    return book.table("What an attacker gains on average, and at low false-positive rates", columns, rows)
+
+
+def _resolution(book: Book, found: tuple[ResolutionRow, ...]) -> Table:
+    rows = []
+    for row in found:
+        times = "" if row.tpr.value is None else f"{row.tpr.value / row.false_positive_rate:.2f}"
+        needed = "enough" if row.needed_n is None else f"needs {row.needed_n:,} non-members"
+        rows.append(
+            Row((
+                Cell(wording.percent(row.false_positive_rate)), estimate_cell(row.tpr, "rate"),
+                Cell(times or wording.NONE), estimate_cell(row.realised_fpr, "rate"),
+                Cell(f"{row.expected_false_positives:g}", needed),
+            ))
+        )  # fmt: skip
+    columns = (
+        Column("False-positive rate aimed at", numeric=True), Column("True-positive rate", numeric=True),
+        Column("Times chance", numeric=True), Column("False-positive rate met", numeric=True),
+        Column("Expected false positives", numeric=True),
+    )  # fmt: skip
+    notes = methods_note([row.tpr for row in found])
+    return book.table("Attack success at fixed false-positive rates", columns, rows, notes=notes)
+
+
+def _roc(book: Book, part: PrivacyPart, table: Table) -> Figure | None:
+    if part.roc is None:
+        return None
+    floor = _resolved_from(part.resolution)
+    points = tuple(
+        charts.RocPoint(p.x, p.y, p.low if p.low else None, p.high) for p in part.roc.points if p.x >= floor and p.y > 0
+    )
+    if len(points) < 2:
+        return None
+    operating = tuple(
+        charts.RocPoint(row.false_positive_rate, row.tpr.value, row.tpr.low, row.tpr.high, _operating_label(row))
+        for row in part.resolution
+        if row.tpr.value and row.false_positive_rate >= floor
+    )
+    lead = operating[0] if operating else None
+    title = f"The attack reaches {lead.label}" if lead else "The attack's curve where the data resolve it"
+    values = "; ".join(point.label for point in operating)
+    alt = (
+        f"Line plot on log axes: true-positive rate of the {part.attack or 'membership'} attack against its "
+        f"false-positive rate, from {wording.percent(points[0].x)} on, with the chance line. {values}. "
+        f"Data in Table {table.number}."
+    )
+    note = "Line: attack; band: interval; dotted: chance; diamond: rates of the table. Nothing is drawn below the rate that the data resolve."  # noqa: E501
+    return book.figure(title, alt, charts.roc(points, operating), note=note)
+
+
+def _operating_label(row: ResolutionRow) -> str:
+    at = wording.percent(row.false_positive_rate)
+    return f"{wording.value(row.tpr.value, 'rate')} true positives at {at} false positives"
+
+
+def _resolved_from(rows: tuple[ResolutionRow, ...]) -> float:
+    """The smallest false-positive rate at which the measuring split expects ten false positives."""
+    sizes = [row.expected_false_positives / row.false_positive_rate for row in rows]
+    return min(EXPECTED_AT_LEAST / max(sizes), 1.0) if sizes and max(sizes) > 0 else 1.0
+
+
+def _screen(book: Book, screen: Screen) -> dict[str, object]:
+    tail = _tail_table(book, screen)
+    by = None
+    if screen.by or screen.by_group:
+        rows = [
+            Row((Cell(f"{m.on} = {m.group}"), estimate_cell(m.estimate, m.unit), Cell("share of the group that is marked")))
+            for m in screen.by_group
+        ] + [
+            Row((Cell(f"{r.column} = {r.level}"), estimate_cell(r.share, "share"),
+                 Cell(f"share of the marked records; {wording.value(r.base_share, 'share')} of all")))
+            for r in screen.by
+        ]  # fmt: skip
+        notes = methods_note([m.estimate for m in screen.by_group] + [r.share for r in screen.by])
+        columns = (Column("Pattern"), Column("Share", numeric=True), Column("Of what", wide=True))
+        by = book.table("Where the outsized records are", columns, rows, notes=notes)
+    flagged = wording.sentence(screen.flagged, "share") if screen.flagged is not None else ""
+    return {"screen": screen, "flagged": flagged, "table": tail, "figure": _tail(book, screen, tail), "by": by}
+
+
+def _tail_table(book: Book, screen: Screen) -> Table | None:
+    if screen.tail is None or not screen.tail.points:
+        return None
+    pairs = [(f"{p.x:.4g}", wording.value(p.y, "count")) for p in screen.tail.points]
+    folds = 1 if len(pairs) <= FOLD else 3 if len(pairs) > 2 * FOLD else 2
+    height = -(-len(pairs) // folds)
+    padded = pairs + [("–", "–")] * (height * folds - len(pairs))
+    rows = [Row(tuple(Cell(text) for pair in padded[k::height] for text in pair)) for k in range(height)]
+    columns = (Column(screen.tail.x_label, numeric=True), Column(screen.tail.y_label, numeric=True)) * folds
+    notes = [screen.tail.method] if screen.tail.method else []
+    return book.table("Self-influence, binned", columns, rows, notes=notes, sortable=folds == 1)
+
+
+def _tail(book: Book, screen: Screen, table: Table | None) -> Figure | None:
+    if screen.tail is None or table is None:
+        return None
+    bins = tuple((p.x, p.y) for p in screen.tail.points if p.y >= 1)
+    if len(bins) < 2:
+        return None
+    drawing = charts.tail(bins, cut=screen.cut, titles=(screen.tail.x_label, screen.tail.y_label))
+    count = screen.flagged.events if screen.flagged is not None else None
+    marked = f"{count:,} training records stand" if count is not None else "Some training records stand"
+    alt = (
+        f"Histogram with a log count axis of {screen.tail.x_label.lower()}, {len(bins)} bins from "
+        f"{bins[0][0]:.4g} to {bins[-1][0]:.4g}; bins beyond the cut are hatched. Data in Table {table.number}."
+    )
+    note = f"Hatched: beyond the screen's cut ({screen.rule})." if screen.cut is not None else f"Rule: {screen.rule}."
+    return book.figure(f"{marked} out in self-influence, a ranking that is {screen.calibration}", alt, drawing, note=note)
+
+
+def _duplicates(book: Book, found: Duplicates) -> dict[str, object]:
+    rows = [
+        Row((Cell("Within training"), count_cell(found.exact_in_train), count_cell(found.near_in_train))),
+        Row((Cell("Between training and other splits"), count_cell(found.exact_across), count_cell(found.near_across))),
+    ]
+    columns = (Column("Pairs", wide=True), Column("Exact", numeric=True), Column("Near", numeric=True))
+    return {"table": book.table("Duplicate records", columns, rows, notes=[found.rule, *found.notes]), "found": found}

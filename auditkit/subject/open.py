@@ -1,0 +1,37 @@
+"""The ways to bring a model, and the door through which all of them come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from auditkit.policy.schema import Policy
+from auditkit.subject.types import Subject, Table
+
+Opener = Callable[[Policy, Table, Path], Subject]
+
+# Adapter of the policy -> module whose `open_subject` brings it; imported when used, because two of them need torch.
+ADAPTERS: dict[str, str] = {
+    "tabular": "auditkit.subject.adapters.tabular",
+    "python": "auditkit.subject.adapters.python",
+    "estimator": "auditkit.subject.adapters.estimator",
+    "predictions": "auditkit.subject.adapters.predictions",
+}
+
+
+def open_subject(policy: Policy, table: Table, base: Path) -> Subject:
+    """The policy's model as a `Subject`.
+
+    Args:
+        policy: `policy.model` names the adapter and what it needs.
+        table: the policy's data, against which the model is held.
+        base: folder of the policy file; relative model paths and user modules are looked for there.
+
+    Raises:
+        ModelError: the model is missing, does not fit the data, or breaks its adapter's protocol.
+        DataError: recorded decisions or scores are not what they should be.
+        IntegrityError: a stored model's files do not belong together.
+    """
+    opener: Opener = import_module(ADAPTERS[policy.model.adapter]).open_subject
+    return opener(policy, table, base)

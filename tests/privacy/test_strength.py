@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auditkit.privacy import strength
+from auditkit.privacy.membership import Scores
+
+ALONE = strength.Sides(None, None)
+
+
+def _scores(seed: int, *, members: int = 400, nonmembers: int = 2000, shift: float = 0.0) -> Scores:
+    rng = np.random.default_rng(seed)
+    return Scores(rng.normal(shift, 1, members), rng.normal(0, 1, nonmembers))
+
+
+@settings(max_examples=60, deadline=None)
+@given(nonmembers=st.integers(20, 3000), fpr=st.sampled_from([0.001, 0.01, 0.03, 0.07, 0.1, 0.29, 0.5]))
+def test_a_rate_is_judged_exactly_when_ten_false_positives_are_expected(nonmembers: int, fpr: float) -> None:
+    scores = _scores(0, nonmembers=nonmembers)
+    half = strength.halve(nonmembers, None, np.random.default_rng(1))
+    (row,) = strength.resolution(scores, ALONE, half, (fpr,), level=0.95, minimum=1)
+    measuring = int((~half).sum())
+    resolved = measuring * fpr >= 10 - 1e-9
+    assert (row.tpr.value is not None) == resolved
+    assert (row.realised_fpr.value is not None) == resolved
+    assert (row.needed_n is None) == resolved
+    assert row.expected_false_positives == pytest.approx(measuring * fpr)
+    if row.needed_n is not None:
+        assert row.needed_n * fpr >= 10 - 1e-9 > (row.needed_n - 1) * fpr
+        assert str(row.needed_n) in row.tpr.withheld
+
+
+def test_the_threshold_is_set_and_measured_on_different_records() -> None:
+    scores = _scores(2)
+    half = strength.halve(2000, None, np.random.default_rng(3))
+    altered = scores.nonmembers.copy()
+    altered[~half] += 100.0
+    (plain,) = strength.resolution(scores, ALONE, half, (0.1,), level=0.95, minimum=10)
+    (moved,) = strength.resolution(Scores(scores.members, altered), ALONE, half, (0.1,), level=0.95, minimum=10)
+    # The measuring half does not move the threshold: the members' rate stands, the realised rate is all of it.
+    assert moved.tpr == plain.tpr
+    assert moved.realised_fpr.value == 1.0
+
+
+def test_tied_scores_are_never_above_their_own_threshold() -> None:
+    scores = Scores(np.zeros(300), np.zeros(2000))
+    half = strength.halve(2000, None, np.random.default_rng(0))
+    (row,) = strength.resolution(scores, ALONE, half, (0.1,), level=0.95, minimum=10)
+    assert row.tpr.value == row.realised_fpr.value == 0.0
+    assert strength.area(scores, ALONE, level=0.95, minimum=10).value == 0.5
+
+
+@given(sizes=st.lists(st.integers(1, 4), min_size=2, max_size=60), seed=st.integers(0, 99))
+def test_halves_are_about_even_and_keep_persons_together(sizes: list[int], seed: int) -> None:
+    persons = np.repeat(np.arange(len(sizes)) * 7, sizes)
+    half = strength.halve(len(persons), persons, np.random.default_rng(seed))
+    for person in np.unique(persons):
+        assert len(set(half[persons == person].tolist())) == 1
+    assert len(persons) / 2 - 4 <= half.sum() <= len(persons) / 2
+
+
+def test_halves_differ_by_generator_and_repeat_with_it() -> None:
+    one = strength.halve(100, None, np.random.default_rng(1))
+    assert one.sum() == 50
+    np.testing.assert_array_equal(one, strength.halve(100, None, np.random.default_rng(1)))
+    assert (one != strength.halve(100, None, np.random.default_rng(2))).any()
+
+
+def test_the_auc_of_several_records_per_person_is_wider_and_covers() -> None:
+    rng = np.random.default_rng(4)
+    people = strength.Sides(np.repeat(np.arange(60), 4), np.repeat(np.arange(60, 160), 4))
+    covered = naive = 0
+    for _ in range(300):
+        centre = rng.normal(0, 1, 160)
+        values = np.repeat(centre, 4) + rng.normal(0, 0.3, 640)
+        scores = Scores(values[:240], values[240:])
+        one = strength.area(scores, people, level=0.95, minimum=10)
+        other = strength.area(scores, ALONE, level=0.95, minimum=10)
+        assert one.value == pytest.approx(other.value)
+        covered += one.low <= 0.5 <= one.high  # type: ignore[operator]
+        naive += other.low <= 0.5 <= other.high  # type: ignore[operator]
+    assert covered / 300 >= 0.91
+    assert naive / 300 < 0.8
+
+
+@pytest.mark.parametrize(("members", "nonmembers"), [(9, 2000), (2000, 9)])
+def test_a_side_below_the_minimum_cell_is_withheld(members: int, nonmembers: int) -> None:
+    scores = _scores(5, members=members, nonmembers=nonmembers)
+    half = strength.halve(nonmembers, None, np.random.default_rng(0))
+    auc = strength.area(scores, ALONE, level=0.95, minimum=10)
+    (row,) = strength.resolution(scores, ALONE, half, (0.5,), level=0.95, minimum=10)
+    assert auc.value is None and auc.n is None
+    assert row.tpr.value is None and row.tpr.n is None
+    assert strength.curve(scores, ALONE, minimum=10) is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 500), decimals=st.sampled_from([0, 1, 8]), rows=st.sampled_from([1, 3]))
+def test_no_step_of_the_curve_isolates_a_few_records(seed: int, decimals: int, rows: int) -> None:
+    scores = _scores(seed, members=300, nonmembers=600, shift=0.7)
+    scores = Scores(np.round(scores.members, decimals), np.round(scores.nonmembers, decimals))
+    people = ALONE if rows == 1 else strength.Sides(np.arange(300) // rows, 1000 + np.arange(600) // rows)
+    series = strength.curve(scores, people, minimum=10)
+    if series is None:
+        assert decimals == 0
+        return
+    x = np.array([point.x for point in series.points]) * 600
+    y = np.array([point.y for point in series.points]) * 300
+    assert x.min() >= 10 and y.min() > 0
+    for counts in (x, y):
+        steps = np.diff(counts)
+        assert (np.isclose(steps, 0, atol=1e-6) | (steps >= 10 * rows - 1e-6)).all()

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from auditkit.errors import DataError, PolicyError
+from auditkit.subject.predict import predict
+from auditkit.subject.slices import group_slices, resolve
+from auditkit.subject.training import train_subject
+from auditkit.subject.types import Predictions, Table
+
+
+@pytest.fixture
+def asked(book: Any) -> tuple[Table, Predictions]:
+    table = book.table()
+    return table, predict(train_subject(book.policy(), table, torch.Generator()), table)
+
+
+def slices(where: str, measure: str = "loss") -> dict[str, Any]:
+    return {"s": {"where": where, "why": "test", "measure": measure}}
+
+
+def test_a_filter_sees_the_files_columns_the_label_the_decision_and_the_score(
+    book: Any, asked: tuple[Table, Predictions]
+) -> None:
+    table, answers = asked
+    where = "sex = 'female' AND repaid = 1 AND decision = 0 AND score < 0.4 AND branch = '01'"
+    (found,) = resolve(book.policy(slices=slices(where, "score")), table, answers)
+    frame = table.frame.iloc[table.rows("evaluation")].reset_index(drop=True)
+    assert answers.score is not None
+    expected = (
+        (frame["sex"] == "female") & (frame["repaid"] == 1) & (answers.decision == 0)
+        & (answers.score < 0.4) & (frame["branch"] == "01")
+    )  # fmt: skip
+    np.testing.assert_array_equal(found.mask, expected)
+    assert (found.name, found.kind, found.measure, found.where) == ("s", "slice", "score", where)
+    assert expected.any()
+
+
+def test_a_missing_cell_makes_a_filter_unknown_and_is_counted(book: Any, asked: tuple[Table, Predictions]) -> None:
+    table, answers = asked
+    (found,) = resolve(book.policy(slices=slices("income > 20000")), table, answers)
+    income = table.frame["income"].iloc[table.rows("evaluation")].to_numpy()
+    assert found.unknown == np.isnan(income).sum() > 0
+    np.testing.assert_array_equal(found.mask, income > 20000)
+
+
+def test_cases_are_single_rows_named_by_number(book: Any, asked: tuple[Table, Predictions]) -> None:
+    table, answers = asked
+    first, second = resolve(book.policy(cases=("e00007", "e00003")), table, answers)
+    assert [int(np.flatnonzero(found.mask)[0]) for found in (first, second)] == [7, 3]
+    assert [found.n for found in (first, second)] == [1, 1]
+    assert (first.name, first.kind, first.where) == ("case 1", "case", "id = 'e00007'")
+
+
+def test_absent_cases_and_unknown_columns_are_all_said_at_once(book: Any, asked: tuple[Table, Predictions]) -> None:
+    policy = book.policy(cases=("t00001", "e00001"), slices=slices("nosuch = 1"))
+    with pytest.raises(DataError) as caught:
+        resolve(policy, *asked, locate=lambda *keys: "p.yaml:" + ".".join(map(str, keys)))
+    first, second = (str(complaint) for complaint in caught.value.complaints)
+    assert first.startswith("p.yaml:slices.s.where: slice 's' names the column 'nosuch', which the data do not have")
+    assert second == (
+        "p.yaml:cases: 1 of 2 cases are not among the evaluation records: 't00001'; name ids of the evaluation file"
+    )
+
+
+def test_a_files_own_decision_column_is_never_mistaken_for_the_models(book: Any, make_applications: Any) -> None:
+    for number, split in enumerate(("train", "reserve", "evaluation")):
+        book.write(**{split: make_applications(100, number, split[0]).assign(decision=1)})
+    table = book.table()
+    policy = book.policy(slices=slices("decision = 0"))
+    answers = predict(train_subject(policy, table, torch.Generator()), table)
+    with pytest.raises(DataError, match="both the model's answer and a column of the file"):
+        resolve(policy, table, answers)
+    assert resolve(book.policy(slices=slices("sex = 'male'")), table, answers)[0].n > 0
+
+
+def test_a_subquery_is_a_policy_error(book: Any, asked: tuple[Table, Predictions]) -> None:
+    with pytest.raises(PolicyError):
+        resolve(book.policy(slices=slices("income > (SELECT 1)")), *asked)
+
+
+def test_group_slices_are_the_groupings_on_the_evaluation_rows(book: Any) -> None:
+    protected = {
+        "sex": {"column": "sex", "groups": ["female", "male", "divers"]},
+        "age": {"column": "age", "bins": [18, 40, 62]},
+    }
+    table = book.table(protected=protected, intersections=(("sex", "age"),))
+    found = {s.name: s for s in group_slices(table)}
+    assert list(found)[:2] == ["sex = female", "sex = male"]
+    assert "sex = divers" not in found
+    evaluation = table.frame.iloc[table.rows("evaluation")]
+    np.testing.assert_array_equal(found["sex = male"].mask, evaluation["sex"] == "male")
+    young = found["sex x age = female · 18-39"]
+    np.testing.assert_array_equal(young.mask, (evaluation["sex"] == "female") & (evaluation["age"] < 40))
+    assert (young.kind, young.measure, found["sex = male"].kind) == ("intersection", "score", "group")
+    assert young.unknown == int((evaluation["age"] >= 62).sum()) > 0
