@@ -1,19 +1,19 @@
 """Per-record derivatives of the outputs in the parameters, for any module: the generic path.
 
-J_n = dz_n/dtheta [C, D] by reverse mode, one record at a time under `vmap` (torch.func). Cost: C backward passes and
+J_n = dz_n/dtheta [C, D] by reverse mode under `vmap` (torch.func), or record by record where that fails. Cost: C backward passes and
 C·D numbers per record; used by `exact`, and by `ekfac` for the parameters that have no Kronecker structure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.func import jacrev, vmap
 
-from auditkit.errors import Complaint, ModelError
-from auditkit.influence.problem import Inputs, Problem
+from auditkit.influence.problem import Inputs, Problem, filled
 
 _NUMBERS = 2**23
 _PROBE_ROWS = 16
@@ -32,9 +32,6 @@ def output_jacobian(
     Args:
         problem: the posed problem. inputs: B records.
         names: parameters, in this order along D'. at: other parameter values than the trained ones.
-
-    Raises:
-        ModelError: torch.func cannot differentiate the module record by record.
     """
     values = problem.parameters() if at is None else at
     wanted = {name: values[name] for name in (problem.layout.names if names is None else names)}
@@ -44,16 +41,36 @@ def output_jacobian(
         return problem.outputs(tuple(t.unsqueeze(0) for t in record), {**fixed, **moving})[0]
 
     try:
-        by_name = vmap(jacrev(outputs_of_one), in_dims=(None, *(0 for _ in inputs)))(wanted, *inputs)
-    except RuntimeError as reason:
-        raise ModelError(
-            Complaint(
-                f"the module cannot be differentiated record by record: {str(reason).splitlines()[0]}",
-                hint="torch.func needs forward code without in-place writes to inputs and without branches on values",
-            )
-        ) from reason
-    parts = [by_name[name].reshape(len(inputs[0]), problem.classes, -1) for name in wanted]
+        with warnings.catch_warnings():
+            # Told to torch's developers, not to ours: an operation without a batching rule is only slower.
+            warnings.filterwarnings("ignore", message="There is a performance drop")
+            found = vmap(jacrev(outputs_of_one), in_dims=(None, *(0 for _ in inputs)))(wanted, *inputs)
+        by_name = [found[name] for name in wanted]
+    except RuntimeError:
+        # Branches on values and a few operations (one_hot) do not batch: the same numbers, one record at a time.
+        by_name = _one_by_one(problem, inputs, wanted, fixed)
+    parts = [part.reshape(len(inputs[0]), problem.classes, -1) for part in by_name]
     return torch.cat(parts, dim=2).detach().to(torch.float64)
+
+
+def _one_by_one(
+    problem: Problem, inputs: Inputs, wanted: Mapping[str, Tensor], fixed: Mapping[str, Tensor]
+) -> list[Tensor]:
+    """[B, C, ...] of each wanted parameter, by C plain backward passes per record."""
+    moving = {name: value.clone().requires_grad_() for name, value in wanted.items()}
+    rows = []
+    with torch.enable_grad():
+        for n in range(len(inputs[0])):
+            outputs = problem.outputs(tuple(t[n : n + 1] for t in inputs), {**fixed, **moving})[0]
+            rows.append([_row(output, list(moving.values())) for output in outputs])
+    return [torch.stack([torch.stack([row[k] for row in record]) for record in rows]) for k in range(len(moving))]
+
+
+def _row(output: Tensor, moving: list[Tensor]) -> list[Tensor]:
+    if not output.requires_grad:
+        return [torch.zeros_like(p) for p in moving]
+    found = torch.autograd.grad(output, moving, retain_graph=True, allow_unused=True)
+    return [filled(g, p) for g, p in zip(found, moving, strict=True)]
 
 
 def is_affine(problem: Problem) -> bool:

@@ -226,7 +226,8 @@ class _Walker:
                 return int(plain, 0 if re.match(r"[-+]?0[xob]", plain) else 10)
             number = float(plain.replace(".inf", "inf").replace(".nan", "nan"))
         except ValueError:
-            self._refuse(node, f"'{text}' cannot be read as a number", "put a text in quotes")
+            shown = text if len(text) <= 40 else f"{text[:40]}…"
+            self._refuse(node, f"'{shown}' cannot be read as a number", "put a text in quotes")
             return None
         if math.isnan(number):
             self._refuse(node, f"'{text}' is no value that a policy can hold", "write a number")

@@ -66,7 +66,7 @@ def _beside(name: str, base: Path) -> Iterator[None]:
     folder = base.resolve()
     here = folder / top if (folder / top).is_dir() else folder / f"{top}.py"
     loaded = sys.modules.get(top)
-    if here.exists() and loaded is not None and not _from(loaded, folder):
+    if here.exists() and loaded is not None and not _from(loaded, here):
         for key in [key for key in sys.modules if key == top or key.startswith(f"{top}.")]:
             del sys.modules[key]
     sys.path.insert(0, str(folder))
@@ -78,7 +78,7 @@ def _beside(name: str, base: Path) -> Iterator[None]:
             sys.path.remove(str(folder))
 
 
-def _from(module: object, folder: Path) -> bool:
-    """Whether a loaded module's file lies in the folder."""
+def _from(module: object, here: Path) -> bool:
+    """Whether a loaded module is the file or the package at `here`."""
     places = [getattr(module, "__file__", None), *getattr(module, "__path__", [])]
-    return any(folder in Path(place).resolve().parents for place in places if place)
+    return any(Path(place).resolve() == here for place in places if place)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from auditkit.influence.estimators.exact import Exact
-from auditkit.influence.problem import Problem
+from auditkit.influence.problem import Problem, pose
 from auditkit.influence.registry import ESTIMATORS, SOURCES
 from auditkit.influence.scoring import Form, Scores, score
 from tests.influence.conftest import mean_losses, posed, random
-from tests.worlds import breast_cancer, squared_loss, trained_mlp
+from tests.worlds import breast_cancer, cross_entropy, fit_softmax, squared_loss, trained_mlp
 
 LEAST_CORRELATION = {"exact": 1 - 1e-12, "ekfac": 0.75}
 """With the exact answer on a small network, slices and self-influence; layers interact there, which blocks leave out."""
@@ -100,9 +103,6 @@ def test_row_order_and_batch_size_do_not_matter_where_parameters_are_stepped(nam
 
 @every_estimator
 def test_float32_passes_stay_close_to_float64(name: str, network: tuple[nn.Sequential, Tensor, Tensor]) -> None:
-    from auditkit.influence.problem import pose
-    from tests.worlds import cross_entropy
-
     module, x, y = network
     both = [pose(module, cross_entropy, (x,), y, weight_decay=1e-2, dtype=d) for d in (torch.float64, torch.float32)]
     wide, narrow = (run(name, problem, x, y, "newton") for problem in both)
@@ -126,13 +126,19 @@ def test_duplicates_score_alike_and_unweighted_records_have_no_effect(
 @every_estimator
 def test_self_influence_is_never_negative_and_a_wrong_label_stands_out(name: str) -> None:
     world = breast_cancer()
-    x, y = torch.from_numpy(world.x), torch.from_numpy(world.y).clone()
+    x, y = torch.from_numpy(world.x), torch.from_numpy(world.y)
     problem = posed(world.module(), x, y, l2=world.l2)
     got = run(name, problem, x, y)
     assert float(got.self_influence.min()) >= -1e-12
-    y[7] = 1 - y[7]
-    flipped = posed(world.module(), x, y, l2=world.l2)
-    assert int(run(name, flipped, x, y).self_influence.argmax()) == 7
+    # Ten records trained with the wrong label: they must rank above nearly all others.
+    wrong = np.arange(0, 200, 20)
+    labels = world.y.copy()
+    labels[wrong] = 1 - labels[wrong]
+    theta = fit_softmax(world.x, labels, classes=2, l2=world.l2, weights=np.ones(len(labels)), n=len(labels))
+    flipped = replace(world, y=labels, theta=theta)
+    own = run(name, posed(flipped.module(), x, torch.from_numpy(labels), l2=world.l2), x, y).self_influence
+    above = (own.unsqueeze(0) > own[wrong].unsqueeze(1)).sum(1)
+    assert int((above < 40).sum()) >= 8
 
 
 @every_estimator

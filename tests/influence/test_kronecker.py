@@ -20,7 +20,7 @@ def dense(block: Block) -> Tensor:
     """The block written out, penalty in the parameters' own coordinates and not in the eigenbasis."""
     o, i = block.eigenvalues.shape
     right = torch.eye(i, dtype=torch.float64) if block.basis.right is None else block.basis.right
-    both = torch.kron(block.basis.left, right)
+    both = torch.kron(block.basis.left.contiguous(), right.contiguous())
     diagonal = torch.full((o, i), block.penalty, dtype=torch.float64)
     diagonal[:, -1] += block.bias_excess
     return both @ torch.diag(block.eigenvalues.reshape(-1)) @ both.T + torch.diag(diagonal.reshape(-1))

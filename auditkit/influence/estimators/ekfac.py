@@ -43,8 +43,7 @@ class Ekfac:
         """Fit factors, eigenvalues and dense blocks.
 
         Raises:
-            ModelError: a module without Kronecker structure has more than `dense_limit` parameters, or cannot be
-                differentiated record by record.
+            ModelError: a module without Kronecker structure has more than `dense_limit` parameters.
             NumericsError: a block is not positive definite with the damping given.
         """
         sites = verified_sites(problem)

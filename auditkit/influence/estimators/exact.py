@@ -35,7 +35,7 @@ class Exact:
 
         Raises:
             NumericsError: H is not positive definite with the damping given (with `auto`: not even with its floor).
-            ModelError: the module cannot be differentiated record by record, or its loss is not convex in the outputs.
+            ModelError: the loss is not convex in the outputs.
         """
         ggn = gauss_newton(problem)
         return ExactCurvature(problem, DenseBlock.invert(ggn, problem.penalty, self.damping, affine=is_affine(problem)))

@@ -1,0 +1,154 @@
+"""The five ways in which fairlearn misleads an audit: what fairlearn does, and what the audit says instead."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from fairlearn.metrics import (
+    MetricFrame,
+    equalized_odds_difference,
+    false_negative_rate,
+    selection_rate,
+    true_positive_rate,
+)
+
+from auditkit.fairness.cells import cell_of, count
+from auditkit.fairness.metrics import METRICS
+from auditkit.stats import bootstrap
+from tests.fairness.evaluations import estimate, group_row, grouping, measured, of_cells, part, predictions, rows
+
+
+def test_1_a_group_without_positives_has_no_true_positive_rate() -> None:
+    counts = {"a": (100, 100, 60, 140), "b": (30, 30, 0, 0)}
+    values, answers = rows(counts)
+    theirs = MetricFrame(
+        metrics={"tpr": true_positive_rate, "fnr": false_negative_rate},
+        y_true=answers.truth,
+        y_pred=answers.decision,
+        sensitive_features=values,
+    ).by_group.loc["b"]
+    assert (theirs["tpr"], theirs["fnr"]) == (0.0, 0.0)
+    assert equalized_odds_difference(answers.truth, answers.decision, sensitive_features=values) >= 0.7, (
+        "fairlearn makes a gap of it"
+    )
+
+    found = of_cells(counts, reference="a", minimum_cell=2)
+    for measure in ("tpr", "fnr", "tpr_difference", "tpr_ratio", "fnr_difference", "fnr_ratio"):
+        mine = estimate(found, measure, "b")
+        assert (mine.value, mine.low, mine.high) == (None, None, None)
+        assert "not estimable: fewer than 10 records with a favourable label" in mine.withheld
+    assert estimate(found, "selection_rate", "b").value == 0.5
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_2_unknown_membership_is_counted_and_never_reaches_fairlearn(missing: object) -> None:
+    values, answers = rows({"a": (40, 40, 40, 40), "b": (40, 40, 40, 40), "?": (5, 5, 5, 5)})
+    sensitive = pd.Series(np.where(values == "?", missing, values), dtype=object)
+    with pytest.raises(ValueError, match="NaN|missing|null|None"):
+        MetricFrame(metrics=selection_rate, y_true=answers.truth, y_pred=answers.decision, sensitive_features=sensitive)
+
+    found = part([grouping("sex", sensitive.tolist(), labels=["a", "b"], reference="a")], answers)
+    unknown = group_row(found, "unknown", unknown=True)
+    assert (unknown.n, unknown.share) == (20, pytest.approx(20 / 340))
+    assert estimate(found, "selection_rate", "a").n == 160
+    assert estimate(found, "selection_rate", "", on="").n == 340
+    assert any("20 evaluation records have unknown membership" in note for note in found.notes)
+
+
+def test_3_an_empty_group_stays_listed_and_one_person_is_no_reference() -> None:
+    values, answers = rows({"a": (180, 70, 180, 70), "b": (175, 75, 175, 75), "lone": (0, 0, 0, 1)})
+    sensitive = pd.Categorical(values, categories=["a", "b", "lone", "absent"])
+    theirs = MetricFrame(
+        metrics=selection_rate, y_true=answers.truth, y_pred=answers.decision, sensitive_features=pd.Series(sensitive)
+    )
+    assert "absent" not in theirs.by_group.dropna().index
+    assert theirs.ratio() == pytest.approx(0.28), "the one person with rate 1 sets the scale"
+
+    labels = ["a", "b", "lone", "absent"]
+    found = part([grouping("sex", values, labels=labels, reference="a")], answers)
+    assert group_row(found, "absent").status == "empty"
+    assert group_row(found, "absent").n == 0
+    assert group_row(found, "lone").status == "insufficient-evidence"
+    assert estimate(found, "impact_ratio", "b").value == pytest.approx(1.07, abs=0.01)
+    for group in ("lone", "absent"):
+        assert estimate(found, "impact_ratio", group).value is None
+
+    against_one = part([grouping("sex", values, labels=labels, reference="lone")], answers)
+    for group in ("a", "b", "absent"):
+        for metric in METRICS:
+            mine = estimate(against_one, f"{metric}_difference", group)
+            assert mine.value is None
+            assert mine.withheld.startswith("reference: fewer than 30 records")
+    assert measured(against_one, "impact_ratio", "b").reference == "lone"
+
+
+def test_4_under_the_null_the_interval_of_the_widest_gap_excludes_zero_and_ours_do_not() -> None:
+    generator = np.random.default_rng(11)
+    groups = np.repeat(list("abcde"), 200)
+    decision = generator.binomial(1, 0.4, groups.size).astype(float)
+    truth = generator.binomial(1, 0.5, groups.size).astype(float)
+    theirs = MetricFrame(
+        metrics=selection_rate,
+        y_true=truth,
+        y_pred=decision,
+        sensitive_features=groups,
+        n_boot=40,
+        ci_quantiles=[0.025, 0.975],
+        random_state=1,
+    )
+    assert theirs.difference_ci()[0] > 0
+    assert theirs.ratio_ci()[1] < 1
+
+    answers = predictions(truth=truth, decision=decision)
+    found = part([grouping("sex", groups, labels=list("abcde"), reference="a")], answers)
+    for group in "bcde":
+        gap, ratio = estimate(found, "selection_rate_difference", group), estimate(found, "impact_ratio", group)
+        assert gap.low is not None and gap.high is not None and gap.low < 0 < gap.high
+        assert ratio.low is not None and ratio.high is not None and ratio.low < 1 < ratio.high
+        assert "simultaneous over 4 groups" in gap.method
+
+
+def test_4_family_wise_error_under_the_null_stays_in_the_binomial_band() -> None:
+    generator = np.random.default_rng(12)
+    trials = np.array([80, 120, 200, 400])
+    one = np.eye(4, dtype=np.int64)
+    wrong, samples = 0, 400
+    for _ in range(samples):
+        events = generator.binomial(trials, 0.3)
+        sample = bootstrap.Sample(
+            np.concatenate([one, 0 * one]), np.concatenate([one, one]), np.concatenate([events, trials - events])
+        )
+        drawn = bootstrap.resampled(sample, replicates=500, generator=generator)
+        band = bootstrap.compare(
+            sample=sample, drawn=drawn, groups=np.arange(3), reference=3, scale="difference", level=0.95
+        )
+        wrong += bool(((band.low > 0) | (band.high < 0)).any())
+    assert wrong / samples <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / samples)
+
+
+def test_5_ten_thousand_replicates_cost_less_than_three_of_fairlearns() -> None:
+    generator = np.random.default_rng(13)
+    n = 20_000
+    codes, cell = generator.integers(0, 6, n), generator.integers(0, 4, n)
+    truth, decision = (cell // 2).astype(float), (cell % 2).astype(float)
+
+    started = time.perf_counter()
+    MetricFrame(
+        metrics={name: metric.function for name, metric in METRICS.items()},
+        y_true=truth,
+        y_pred=decision,
+        sensitive_features=codes,
+        n_boot=3,
+        ci_quantiles=[0.025, 0.975],
+        random_state=1,
+    )
+    theirs = time.perf_counter() - started
+
+    started = time.perf_counter()
+    cells = count(codes=codes, groups=6, cell=cell_of(truth=truth, decision=decision), persons=None)
+    for metric in METRICS.values():
+        bootstrap.resampled(cells.sample(metric), replicates=10_000, generator=generator)
+    assert time.perf_counter() - started < theirs
