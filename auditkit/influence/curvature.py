@@ -24,6 +24,11 @@ class Curvature(Protocol):
         ...
 
     @property
+    def knows_leverage(self) -> bool:
+        """Whether a record's share of H is accurate enough to take it out of H (the Newton step)."""
+        ...
+
+    @property
     def leverage_bound(self) -> float:
         """Largest leverage the Newton step may use with this curvature (see `newton.removal`)."""
         ...

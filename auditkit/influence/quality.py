@@ -25,8 +25,8 @@ def assess_quality(
     return (
         coverage(problem, curvature),
         *convergence(problem, curvature, scores),
-        step_form(scores),
-        sensitivity(problem, curvature, evaluation),
+        step_form(curvature, scores),
+        sensitivity(problem, curvature, evaluation, scores.form),
         *left_out(scores),
     )
 
@@ -66,21 +66,22 @@ def convergence(problem: Problem, curvature: Curvature, scores: Scores) -> tuple
     )
 
 
-def step_form(scores: Scores) -> Quality:
+def step_form(curvature: Curvature, scores: Scores) -> Quality:
     """How the effects were evaluated, in words."""
+    why = "the model has too many outputs" if curvature.knows_leverage else "this estimator works block by block"
     words = {
         "stepped": "Effects are evaluated on the measure itself at the parameters stepped for each removed record"
         + (", with the step's second-order term; no record was retrained." if scores.second_order else "."),
         "newton": "Effects are first-order in the measure, along the Newton step of each removed record, because the "
         "model's outputs are not affine in its parameters or the work would be too large.",
-        "first-order": "Effects are first-order without the Newton step, because the model has too many outputs.",
+        "first-order": f"Effects are first-order, without the Newton step, because {why}.",
     }
     return Quality(name="form", value=None, text=words[scores.form])
 
 
-def sensitivity(problem: Problem, curvature: Curvature, evaluation: Evaluation) -> Quality:
+def sensitivity(problem: Problem, curvature: Curvature, evaluation: Evaluation, form: Form) -> Quality:
     """Smallest overlap over the measures of the top 1 % by absolute effect when L2 plus damping is ten times larger."""
-    form: Form = "newton" if problem.classes <= 32 else "first-order"
+    form: Form = "first-order" if form == "first-order" else "newton"
     here = score(problem, curvature, evaluation, form=form).effects
     there = score(problem, curvature.stiffer(10.0), evaluation, form=form).effects
     overlap = rank_overlap(here, there, count=max(10, problem.n // 100))

@@ -62,14 +62,15 @@ def score(
     Args:
         problem: the posed problem. curvature: fitted on it. evaluation: rows and measures.
         form: `auto` takes `stepped` where the outputs are affine in the parameters and the work is bounded, else
-            `newton`; above 32 outputs `first-order`, because the Newton step takes a backward pass per output.
+            `newton`; `first-order` above 32 outputs, because the Newton step takes a backward pass per output, and
+            for a curvature that does not know the leverage of single records.
         second_order: with `stepped`, add the second-order term of the step.
 
     Raises:
         NumericsError: a score is not finite.
     """
     if form == "auto":
-        form = _choose(problem, evaluation)
+        form = _choose(problem, curvature, evaluation)
     if form == "stepped":
         got = step_all(problem, curvature, evaluation, second_order=second_order and is_affine(problem))
         effects, own, leverage, plain = got.effects, got.self_influence, got.leverage, got.plain_self
@@ -86,8 +87,8 @@ def score(
     return Scores(effects, own, leverage, plain, form, second_order, capped, unsettled)
 
 
-def _choose(problem: Problem, evaluation: Evaluation) -> Form:
-    if problem.classes > _NEWTON_OUTPUTS:
+def _choose(problem: Problem, curvature: Curvature, evaluation: Evaluation) -> Form:
+    if problem.classes > _NEWTON_OUTPUTS or not curvature.knows_leverage:
         return "first-order"
     return "stepped" if affordable(problem, len(evaluation.targets)) and is_affine(problem) else "newton"
 

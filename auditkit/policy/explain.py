@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from auditkit.errors import Complaint
 from auditkit.policy.document import KeyPath, kind_of
+from auditkit.policy.schema import Policy
 
 Locate = Callable[[KeyPath], str]
 
@@ -56,7 +57,6 @@ def explain(
     model: type[BaseModel],
     data: Mapping[str, Any],
     locate: Locate,
-    also: Sequence[str] = (),
 ) -> list[Complaint]:
     """Every error as one Complaint: one per place, with the places in the order of the schema.
 
@@ -65,7 +65,6 @@ def explain(
         model: the pydantic model, for the keys it knows and what they mean.
         data: the mapping validated, kebab keys.
         locate: `file:line:column` of a key path.
-        also: keys of the top level that are known beside the model's (for suggestions).
     """
     by_path: dict[KeyPath, list[Mapping[str, Any]]] = {}
     for item in error.errors(include_url=False):
@@ -73,7 +72,7 @@ def explain(
     misspelt = {
         (*path[:-1], close)
         for path, items in by_path.items()
-        if items[0]["type"] == "extra_forbidden" and (close := _close(path, model, also)) is not None
+        if items[0]["type"] == "extra_forbidden" and (close := _close(path, model)) is not None
     }
     complaints = []
     for path, items in by_path.items():
@@ -81,7 +80,7 @@ def explain(
             if path not in misspelt:
                 complaints.append(_missing(path, model, locate))
         elif items[0]["type"] == "extra_forbidden":
-            complaints.append(_unknown(path, value_at(data, path), model, locate, also))
+            complaints.append(_unknown(path, value_at(data, path), model, locate))
         else:
             complaints.append(_wrong(path, items, value_at(data, path), locate))
     return complaints
@@ -161,10 +160,10 @@ def _missing(path: KeyPath, model: type[BaseModel], locate: Locate) -> Complaint
     )
 
 
-def _unknown(path: KeyPath, value: object, model: type[BaseModel], locate: Locate, also: Sequence[str]) -> Complaint:
-    close = _close(path, model, also)
+def _unknown(path: KeyPath, value: object, model: type[BaseModel], locate: Locate) -> Complaint:
+    close = _close(path, model)
     parent = f" in {titled(path[:-1])}" if path[:-1] else ""
-    hint = f"did you mean '{close}'?" if close else f"known here: {listed(_keys(path[:-1], model, also))}"
+    hint = f"did you mean '{close}'?" if close else f"known here: {listed(_keys(path[:-1], model))}"
     if value is None and not close and path[:-1]:  # {because: Board, 2026-03} has the key 2026-03
         hint = "if it belongs to the text before the comma, put that text in quotes"
     return Complaint(f"unknown key '{path[-1]}'{parent}", where=locate(path), hint=hint)
@@ -196,19 +195,23 @@ def _what_to_do(items: Sequence[Mapping[str, Any]], value: object) -> str:
 def _expected(item: Mapping[str, Any], value: object) -> str:
     if item["type"] == "string_pattern_mismatch":
         pattern = str(item["ctx"]["pattern"])
-        return "a span such as '3 months'" if "month" in pattern else NAME_WORDS
+        if pattern.startswith("^[A-Za-z]"):
+            return NAME_WORDS
+        return "a span such as '3 months'" if "month" in pattern else f"text that says '{pattern}'"
     template = EXPECTED.get(item["type"])
     return template.format(**item.get("ctx", {})) if template else str(item["msg"])
 
 
-def _close(path: KeyPath, model: type[BaseModel], also: Sequence[str]) -> str | None:
-    return did_you_mean(str(path[-1]), _keys(path[:-1], model, also))
+def _close(path: KeyPath, model: type[BaseModel]) -> str | None:
+    return did_you_mean(str(path[-1]), _keys(path[:-1], model))
 
 
-def _keys(path: KeyPath, model: type[BaseModel], also: Sequence[str]) -> list[str]:
+def _keys(path: KeyPath, model: type[BaseModel]) -> list[str]:
     here = _model_at(path, model)
     keys = [field.alias or name for name, field in here.model_fields.items()] if here else []
-    return sorted(keys) + (list(also) if not path else [])
+    if here is Policy:  # in YAML `intersections` stands under `protected`, and `extends` here
+        keys = [*(key for key in keys if key != "intersections"), "extends"]
+    return sorted(keys)
 
 
 def _description(path: KeyPath, model: type[BaseModel]) -> str:

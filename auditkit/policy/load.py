@@ -134,7 +134,7 @@ def _validate(data: Mapping[str, Any], locate: Locate, complaints: list[Complain
     try:
         return Policy.model_validate_json(as_json(lifted), strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
-        complaints += explain(error, model=Policy, data=lifted, locate=locate, also=("extends",))
+        complaints += explain(error, model=Policy, data=lifted, locate=locate)
         return None
 
 

@@ -1,4 +1,4 @@
-"""The report room: takes an AuditResult, gives audit.json, report.html and report.pdf, the same bytes for the same result.
+"""The report room: takes an AuditResult, gives audit.json, report.html and report.pdf, and the same bytes every time.
 
 It knows `auditkit.result`, `auditkit.errors` and `auditkit.resources`, so that nothing is computed here that is not in
 the result: numbers become words (`wording`), rows become tables and figures (`views`, `charts`), sections become pages

@@ -6,6 +6,7 @@ A chart decides nothing: which mark is flagged is given. The same input gives th
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -177,7 +178,7 @@ def tail(bins: tuple[tuple[float, float], ...], *, cut: float | None, titles: tu
     figure = new_figure(2.4)
     axes = add_axes(figure, 0.8, WIDTH - 1.0, top=0.2)
     xs = [x for x, _ in bins]
-    width = min((b - a for a, b in zip(xs, xs[1:], strict=False)), default=1.0) * 0.84
+    width = min((b - a for a, b in itertools.pairwise(xs)), default=1.0) * 0.84
     for x, y in bins:
         beyond = cut is not None and x >= cut
         style: dict[str, Any] = {"fc": ZONE, "ec": ORANGE, "hatch": "////"} if beyond else {"color": BLUE}

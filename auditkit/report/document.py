@@ -1,4 +1,4 @@
-"""One document from one result: sections in order, styles, fonts and, for the screen, the policy that locks the page."""
+"""One document from one result: sections in order, styles, fonts and, on screen, the policy that locks the page."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from auditkit.report.fonts import text_face
 from auditkit.report.palette import GREY, INK, MUTED, PAPER
@@ -69,11 +69,7 @@ def label_width(labels: Sequence[str]) -> float:
     """Inches that the widest label takes."""
     from matplotlib.textpath import TextPath
 
-    widths = [
-        TextPath((0, 0), text, size=SIZE, prop=font(text)).get_extents().width
-        for text in labels
-        if text.strip()
-    ]
+    widths = [TextPath((0, 0), text, size=SIZE, prop=font(text)).get_extents().width for text in labels if text.strip()]
     return float(max(widths, default=0.0)) / 72
 
 
@@ -148,7 +144,8 @@ def log_percent(axes: Axes) -> None:
 
 def axis_title(axes: Axes, text: str, *, axis: Literal["x", "y"] = "x") -> None:
     """The title of an axis, in small muted type."""
-    style = {"fontproperties": font(text, size=SMALL), "color": MUTED, "labelpad": 4, "parse_math": False}
+    face = font(text, size=SMALL)
+    style: dict[str, Any] = {"fontproperties": face, "color": MUTED, "labelpad": 4, "parse_math": False}
     if axis == "x":
         axes.set_xlabel(text, **style)
     else:
@@ -160,7 +157,7 @@ def to_svg(figure: Figure) -> Drawing:
     import matplotlib as mpl
 
     out = io.BytesIO()
-    settings = {"svg.hashsalt": "auditkit", "svg.fonttype": "path", "hatch.linewidth": 0.6}
+    settings: dict[Any, Any] = {"svg.hashsalt": "auditkit", "svg.fonttype": "path", "hatch.linewidth": 0.6}
     with mpl.rc_context(settings):
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return compact(out.getvalue()), round(WIDTH * 96), round(figure.get_figheight() * 96)

@@ -10,12 +10,12 @@ import base64
 import io
 import unicodedata
 from functools import lru_cache
+from typing import Literal
 
 from auditkit.resources import FontFace, font_faces
 from auditkit.result import AuditResult
 
 TEXT, SYMBOLS, CODE = "Source Sans Pro", "DejaVu Sans", "DejaVu Sans Mono"
-WEIGHTS = (400, 600, 700)
 BASIC_LATIN = frozenset(range(0x20, 0x7F))
 INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Categories never shown as themselves: controls, direction marks, zero-width, surrogates, private, unassigned."""
@@ -60,18 +60,15 @@ def _readable_tree(node: object) -> object:
 
 def text_face(text: str, *, bold: bool = False) -> FontFace:
     """The face that shows a whole line of a figure: the text face, or the fallback where one character needs it."""
-    weight = 700 if bold else 400
-    faces = {(f.family, f.weight, f.style): f for f in font_faces()}
-    face = faces[TEXT, weight, "normal"]
-    return face if all(ord(c) in _cmap(face) for c in text) else faces[SYMBOLS, weight, "normal"]
+    weight: Literal[400, 700] = 700 if bold else 400
+    upright = {f.family: f for f in font_faces() if f.weight == weight and f.style == "normal"}
+    return upright[TEXT if all(ord(c) in _cmap(upright[TEXT]) for c in text) else SYMBOLS]
 
 
 def css(text: str) -> str:
     """`@font-face` rules with base64 WOFF2 subsets that hold the characters of `text` and Basic Latin."""
     used = frozenset(map(ord, text)) | BASIC_LATIN
-    plain = frozenset.intersection(
-        *(_cmap(f) for f in font_faces() if f.family == TEXT and f.style == "normal")
-    )
+    plain = frozenset.intersection(*(_cmap(f) for f in font_faces() if f.family == TEXT and f.style == "normal"))
     rules = []
     for face in font_faces():
         if face.style != "normal":

@@ -28,7 +28,8 @@ TERMS = (
          "too many unknown memberships stand behind it. It is neither a pass nor a breach."),
     Term("Suppressed", "Not shown, because fewer records than the minimum cell stand behind the figure."),
     Term("Influence of a record", "The predicted change of a measure if the record were removed and the model "
-         "retrained. A record raises or lowers a measure; a gap rests on records. It says nothing about intent or error."),
+         "retrained. A record raises or lowers a measure; a gap rests on records. That says nothing about intent "
+         "or error."),
     Term("Self-influence", "The influence of a record on its own loss. Rare and mislabelled records rank high. It is a "
          "ranking, not a probability of membership."),
     Term("Loss", "How far the model's prediction is from a record's label; small is close."),

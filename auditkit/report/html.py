@@ -1,4 +1,4 @@
-"""report.html: one file that needs nothing else, with no network, no tracking and a content policy that forbids both."""
+"""report.html: one file that needs nothing else, and whose content policy forbids network and foreign scripts."""
 
 from __future__ import annotations
 

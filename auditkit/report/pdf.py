@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json as plain_json
 import os
-import subprocess  # noqa: S404 - the child is our own module
+import subprocess
 import sys
 import tempfile
 from pathlib import Path

@@ -58,6 +58,7 @@ def press(job: dict[str, Any]) -> bytes:
         ValueError: the document asked for an address that is not allowed.
     """
     from weasyprint import HTML, Attachment
+    from weasyprint.urls import FatalURLFetchingError
 
     from auditkit.report.fetcher import LockedFetcher
 
@@ -68,10 +69,15 @@ def press(job: dict[str, Any]) -> bytes:
         created=made, modified=made, relationship="Data",
     )  # fmt: skip
     document = HTML(string=job["html"], url_fetcher=fetcher, base_url=None)
-    data: bytes = document.write_pdf(
-        pdf_variant="pdf/a-3a", pdf_identifier=bytes.fromhex(job["identifier"]), attachments=[evidence],
-        finisher=add_ua_identifier, full_fonts=False, presentational_hints=False,
-    )  # fmt: skip
+    data = b""
+    try:
+        data = document.write_pdf(
+            pdf_variant="pdf/a-3a", pdf_identifier=bytes.fromhex(job["identifier"]), attachments=[evidence],
+            finisher=add_ua_identifier,
+        )  # fmt: skip
+    except FatalURLFetchingError:  # a BaseException; the list below says which address it was
+        if not fetcher.refused:
+            raise
     if fetcher.refused:
         message = f"the document asked for addresses that are not allowed: {', '.join(fetcher.refused)}"
         raise ValueError(message)

@@ -25,7 +25,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from auditkit.errors import Complaint
-from auditkit.subject.values import PLAIN_NUMBER, listing, number
+from auditkit.subject.values import PLAIN_NUMBER, counted, listing, number
 
 TEXT_SUFFIXES = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -171,9 +171,9 @@ def _header(content: bytes, separator: str) -> list[str] | None:
 def _uneven(name: str, content: bytes, separator: str, width: int, uneven: list[tuple[int, int]]) -> Complaint:
     """The complaint about records whose number of cells is not the header's."""
     place = DataFile(name, pd.DataFrame(), "", (), content, separator).place([row for row, _ in uneven])
-    cells = f"{uneven[0][1]} cell{'s' if uneven[0][1] != 1 else ''} where the header has {width}"
+    found = counted(uneven[0][1], "cell", "cells") + (" in the first of them" if len(uneven) > 1 else "")
     hint = f"cells are separated by {'tabs' if separator == chr(9) else 'commas'}; quote a cell that holds one"
-    return Complaint(cells, f"{name}, {place}", hint)
+    return Complaint(f"{found} where the header has {width}", f"{name}, {place}", hint)
 
 
 def _unrepeat(

@@ -35,7 +35,7 @@ class Credit:
         self.weight_decay = 0.01
 
     def tensors(self, frame, label):
-        x = torch.tensor(frame[FEATURES].to_numpy() / 10_000, dtype=torch.float32)
+        x = torch.tensor((frame[FEATURES].to_numpy() - [30_000, 10_000]) / 10_000, dtype=torch.float32)
         return (x,), torch.tensor(label, dtype=torch.float32)
 
     def loss(self, outputs, targets):
@@ -94,7 +94,7 @@ def policy_for(adapter: str, folder: Path) -> Policy:
         data["train"] = folder / "train.csv"
     return Policy.model_validate(
         {
-            "auditkit": 1, "name": "contract", "rules": [], "data": data, 
+            "auditkit": 1, "name": "contract", "rules": [], "data": data,
             "model": {"adapter": adapter, **CASES[adapter]}, "protected": {"sex": {"column": "sex"}},
         }
     )  # fmt: skip

@@ -30,7 +30,7 @@ def table(name: str) -> pd.DataFrame:
 
 def attribute(frame: pd.DataFrame, column: str, reference: str, only: tuple[str, ...] = ()) -> Grouping:
     labels = only or tuple(frame[column].value_counts().index)
-    codes = pd.Categorical(frame[column], categories=list(labels)).codes.astype(np.int64)
+    codes = pd.Index(labels).get_indexer(frame[column]).astype(np.int64)
     return Grouping(column, labels, codes, reference, True)
 
 
@@ -49,21 +49,20 @@ def by_race(reference: str = WHITE, only: tuple[str, ...] = (), *, high: bool = 
 
 
 @pytest.mark.parametrize(
-    ("group", "n", "cells", "fpr", "fnr", "ppv"),
+    ("group", "n", "cells", "percent"),
     [
-        ("", 7214, (2681, 1282, 1216, 2035), 32.35, 37.40, 61.35),
-        (BLACK, 3696, (990, 805, 532, 1369), 44.85, 27.99, 62.97),
-        (WHITE, 2454, (1139, 349, 461, 505), 23.45, 47.72, 59.13),
+        ("", 7214, (2681, 1282, 1216, 2035), ["32.35", "37.40", "61.35"]),
+        (BLACK, 3696, (990, 805, 532, 1369), ["44.85", "27.99", "62.97"]),
+        (WHITE, 2454, (1139, 349, 461, 505), ["23.45", "47.72", "59.13"]),
     ],
 )
-def test_propublica(group: str, n: int, cells: tuple[int, int, int, int], fpr: float, fnr: float, ppv: float) -> None:
+def test_propublica(group: str, n: int, cells: tuple[int, int, int, int], percent: list[str]) -> None:
     found = by_race()
     on = "race" if group else ""
     by_name = {name: estimate(found, name, group, on=on) for name in ("tnr", "fpr", "fnr", "tpr", "ppv")}
     assert tuple(by_name[name].events for name in ("tnr", "fpr", "fnr", "tpr")) == cells
     assert (by_name["fpr"].n, by_name["fnr"].n) == (cells[0] + cells[1], cells[2] + cells[3])
-    printed = [f"{100 * (by_name[name].value or 0):.2f}" for name in ("fpr", "fnr", "ppv")]
-    assert printed == [f"{x:.2f}" for x in (fpr, fnr, ppv)]
+    assert [f"{100 * (by_name[name].value or 0):.2f}" for name in ("fpr", "fnr", "ppv")] == percent
     assert estimate(found, "selection_rate", group, on=on).n == n
 
 

@@ -46,8 +46,8 @@ def test_1_a_group_without_positives_has_no_true_positive_rate() -> None:
 @pytest.mark.parametrize("missing", [None, np.nan])
 def test_2_unknown_membership_is_counted_and_never_reaches_fairlearn(missing: object) -> None:
     values, answers = rows({"a": (40, 40, 40, 40), "b": (40, 40, 40, 40), "?": (5, 5, 5, 5)})
-    sensitive = pd.Series(np.where(values == "?", missing, values), dtype=object)
-    with pytest.raises(ValueError, match="NaN|missing|null|None"):
+    sensitive = pd.Series([missing if value == "?" else value for value in values], dtype=object)
+    with pytest.raises(ValueError, match=r"NaN|missing|null|None"):
         MetricFrame(metrics=selection_rate, y_true=answers.truth, y_pred=answers.decision, sensitive_features=sensitive)
 
     found = part([grouping("sex", sensitive.tolist(), labels=["a", "b"], reference="a")], answers)
@@ -72,7 +72,8 @@ def test_3_an_empty_group_stays_listed_and_one_person_is_no_reference() -> None:
     assert group_row(found, "absent").status == "empty"
     assert group_row(found, "absent").n == 0
     assert group_row(found, "lone").status == "insufficient-evidence"
-    assert estimate(found, "impact_ratio", "b").value == pytest.approx(1.07, abs=0.01)
+    # 0.30 / 0.28, rounded to 0.05: one group's figures have to be, or the lone one's would follow by subtraction.
+    assert estimate(found, "impact_ratio", "b").value == 1.05
     for group in ("lone", "absent"):
         assert estimate(found, "impact_ratio", group).value is None
 

@@ -57,7 +57,7 @@ def test_no_expected_complaint_is_jargon(folder: Path) -> None:
         "traceback",
         "extra_forbidden",
         "nonetype",
-        "dict",
+        "dict_type",
         "tuple",
         "posixpath",
     ):

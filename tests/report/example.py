@@ -200,8 +200,10 @@ def slice_influence(name: str, kind: str, why: str, value: float, measure: str, 
           ("purpose", "medical", 5, 0.07)]  # fmt: skip
     down = [("sex", "male", 26, 0.53), ("label", "repaid", 33, 0.74), ("branch", "Kings Gate", 6, 0.10),
             ("employment", "full-time", 29, 0.63), ("age", "25–39", 18, 0.40)]  # fmt: skip
+
     def wide(rows: list[tuple[str, str, int, float]]) -> list[tuple[str, str, int, float]]:
         return [(c, v, k * 4, b) for c, v, k, b in rows]
+
     return SliceInfluence(
         name=name, kind=kind, why=why, n=229, measure=measure, value=value,  # type: ignore[arg-type]
         where="sex = 'female' AND repaid = 1 AND decision = 0" if kind == "slice" else "",
@@ -299,7 +301,14 @@ def findings() -> tuple[Finding, ...]:
             "op": ">=", "threshold": 0.8, "proof": "interval", "because": "Lender's fair-lending standard 4.2",
             "reason": "the interval lies wholly on the forbidden side", "estimate": None, "evidence": "fairness",
         }  # fmt: skip
-        base |= {"id": id_, "measure": measure, "on": on, "verdict": verdict, "severity": severity, "sentence": sentence}
+        base |= {
+            "id": id_,
+            "measure": measure,
+            "on": on,
+            "verdict": verdict,
+            "severity": severity,
+            "sentence": sentence,
+        }
         return Finding.model_validate(base | more)
 
     wholly, between = "the interval lies wholly on the forbidden side", "the interval includes the threshold"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import re
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
@@ -52,7 +53,7 @@ def test_links_hold_plain_text(page: Element) -> None:
 def test_headings_step_down_one_at_a_time(page: Element) -> None:
     levels = [int(node.tag[1]) for node in page.iter() if node.tag in ("h1", "h2", "h3", "h4")]
     assert levels[0] == 1 and levels.count(1) == 1
-    assert all(below <= above + 1 for above, below in zip(levels, levels[1:], strict=False))
+    assert all(below <= above + 1 for above, below in itertools.pairwise(levels))
 
 
 def test_every_figure_says_its_finding_and_names_its_table(full_page: Element) -> None:
@@ -177,7 +178,15 @@ def test_hostile_text_is_inert(hostile_html: str, hostile: AuditResult) -> None:
 
 def test_links_are_allow_listed() -> None:
     assert allowed_link("https://example.org/rule") and allowed_link("#privacy") and allowed_link("mailto:a@b.c")
-    for target in ("javascript:alert(1)", "file:///etc/passwd", "//host", "https://a b", "data:x", " https://a", 'https://"'):
+    for target in (
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "//host",
+        "https://a b",
+        "data:x",
+        " https://a",
+        'https://"',
+    ):
         assert not allowed_link(target)
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pikepdf
 import pytest
@@ -112,10 +113,10 @@ def test_the_fetcher_keeps_to_its_folders(tmp_path: Path) -> None:
     (inside / "a.css").write_text("p{}")
     (inside / "way-out").symlink_to("/etc/passwd")
     fetcher = LockedFetcher([inside])
-    with fetcher.fetch((inside / "a.css").as_uri()) as answer:
-        assert answer.read() == b"p{}"
-    with fetcher.fetch("data:text/plain,x") as answer:
-        assert answer.read() == b"x"
+    for url, held in (((inside / "a.css").as_uri(), b"p{}"), ("data:text/plain,x", b"x")):
+        answer = fetcher.fetch(url)
+        assert answer.read() == held
+        answer.close()
     for url in ("file:///etc/passwd", f"{inside.as_uri()}/../secret", f"{inside.as_uri()}/%2e%2e/secret",
                 f"{inside.as_uri()}/way-out", "http://example.org", "ftp://x", "file://host/etc/passwd"):  # fmt: skip
         with pytest.raises(ValueError, match="address refused"):
@@ -134,15 +135,9 @@ def test_a_time_limit_is_an_error_with_words() -> None:
 
 
 def test_a_file_without_metadata_is_not_called_accessible() -> None:
-    class Stream:
-        stream: list[bytes] = [b"<x/>"]
-
-    class File:
-        catalog = {"Metadata": b"0 0 R"}
-        objects = [Stream()]
-
+    file = SimpleNamespace(catalog={"Metadata": b"0 0 R"}, objects=[SimpleNamespace(stream=[b"<x/>"])])
     with pytest.raises(ValueError, match="no rdf:RDF"):
-        add_ua_identifier(None, File())
+        add_ua_identifier(None, file)
 
 
 def test_every_face_is_a_file() -> None:

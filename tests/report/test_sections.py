@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_row_has_its_template_and_every_template_its_row() -> None:
-    assert {section.template for section in SECTIONS} == {f"sections/{p.name}" for p in (templates_dir() / "sections").iterdir()}
+    assert {section.template for section in SECTIONS} == {
+        f"sections/{p.name}" for p in (templates_dir() / "sections").iterdir()
+    }
     assert len({section.id for section in SECTIONS}) == len(SECTIONS)
 
 

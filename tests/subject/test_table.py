@@ -85,7 +85,9 @@ def test_line_numbers_count_quoted_line_breaks_and_blank_lines(lender: Any) -> N
 def test_short_and_long_records_are_complaints_not_padding(lender: Any) -> None:
     lender.write(evaluation=rows(GOOD + "c,p,1\nd,p,1,1,x,01,male,1,0,9\n"))
     (found,) = lender.complaints()
-    assert found.startswith("evaluation.csv, lines 4, 5: 3 cells where the header has 9; cells are separated by commas")
+    assert found.startswith(
+        "evaluation.csv, lines 4, 5: 3 cells in the first of them where the header has 9; cells are separated by commas"
+    )
 
 
 @pytest.mark.parametrize("end", [".csv.gz", ".tsv", ".tsv.gz", ".parquet"])

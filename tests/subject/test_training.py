@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from auditkit.errors import DataError, NumericsError, PolicyError
 from auditkit.subject.adapters.tabular import TabularSubject
-from auditkit.subject.fitting import Batch, objective
+from auditkit.subject.fitting import Batch, Momentum, objective
 from auditkit.subject.model import build
 from auditkit.subject.predict import predict
 from auditkit.subject.training import train_subject
@@ -177,6 +177,21 @@ def test_building_a_module_draws_nothing_from_the_global_generator(book: Any) ->
     before = torch.get_rng_state()
     build(subject.fitted.encoding, subject.fitted.recipe.training)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_momentum_is_that_of_torch() -> None:
+    modules = [torch.nn.Linear(3, 1, dtype=torch.float64) for _ in range(2)]
+    modules[1].load_state_dict(modules[0].state_dict())
+    ours = Momentum.of(modules[0], 0.1)
+    theirs = torch.optim.SGD(modules[1].parameters(), lr=0.2, momentum=0.9, nesterov=True, weight_decay=0.1)
+    x = torch.randn(7, 3, dtype=torch.float64, generator=generator())
+    for _ in range(5):
+        ours.step(modules[0](x).square().mean(), 0.2)
+        theirs.zero_grad()
+        modules[1](x).square().mean().backward()
+        theirs.step()
+    for one, other in zip(modules[0].parameters(), modules[1].parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
 
 
 def test_four_thousand_records_train_in_the_time_promised(book: Any, make_applications: Any) -> None:

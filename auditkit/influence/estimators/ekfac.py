@@ -106,6 +106,8 @@ class EkfacCurvature:
     groups: Mapping[str, tuple[str, ...]]
     """Module -> its parameters in a dense block."""
     dense: Mapping[str, DenseBlock]
+    knows_leverage: bool = False
+    """Against real retraining of small networks the Newton step with block-wise leverage was worse than none."""
     leverage_bound: float = 0.9
 
     @property

@@ -47,6 +47,7 @@ class ExactCurvature:
 
     problem: Problem
     block: DenseBlock
+    knows_leverage: bool = True
     leverage_bound: float = 1 - 1e-9
 
     @property

@@ -22,7 +22,7 @@ def data(result: AuditResult, book: Book) -> dict[str, object]:
             Cell("not counted" if s.missing_cells is None else wording.count(s.missing_cells)),
         ))
         for s in part.splits
-    ]  # fmt: skip # noqa: E501
+    ]  # fmt: skip
     columns = (
         Column("Split", wide=True), Column("Records", numeric=True), Column("Persons", numeric=True),
         Column("Favourable label", numeric=True), Column("Missing cells", numeric=True),
@@ -50,7 +50,12 @@ def _model_facts(result: AuditResult) -> list[tuple[str, str]]:
 
 def _model_table(result: AuditResult, book: Book) -> Table:
     rows = [
-        Row((Cell(book.title(m.measure), " · ".join(t for t in (m.on, m.group) if t)), estimate_cell(m.estimate, m.unit)))
+        Row(
+            (
+                Cell(book.title(m.measure), " · ".join(t for t in (m.on, m.group) if t)),
+                estimate_cell(m.estimate, m.unit),
+            )
+        )
         for m in result.model.measurements
     ]
     notes = methods_note([m.estimate for m in result.model.measurements])
@@ -123,5 +128,3 @@ def policy_text(policy: dict[str, object]) -> str:
 def glossary(result: AuditResult, book: Book) -> dict[str, object]:
     """The terms in plain words."""
     return {"terms": TERMS}
-
-

@@ -16,6 +16,7 @@ from auditkit.report.book import (
     estimate_cell,
     methods_note,
 )
+from auditkit.report.drawing import short
 from auditkit.report.views.front import is_waived
 from auditkit.result import AuditResult, Estimate, Finding, Group, Measurement
 
@@ -84,9 +85,7 @@ def _compares(row: dict[str, Measurement]) -> bool:
     return any(m.reference for m in row.values())
 
 
-def _main_table(
-    book: Book, on: str, groups: Sequence[Group], cells: Pivot, rules: Sequence[Finding]
-) -> Table:
+def _main_table(book: Book, on: str, groups: Sequence[Group], cells: Pivot, rules: Sequence[Finding]) -> Table:
     shown = [measure for measure in PRIMARY if measure in cells]
     judged = [rule for rule in rules if rule.groups][:2]
     rows = []
@@ -156,7 +155,7 @@ def _main_figure(
     reference = next((rates[g.group].estimate.value for g in shown if g.is_reference), None)
     low = {name: m.estimate.value for name, m in ratios.items() if m.estimate.value is not None}
     flagged = {name for name, value in low.items() if value < FOUR_FIFTHS}
-    thresholds = [rule.threshold for rule in rules if rule.measure == IMPACT and 0 < rule.threshold]
+    thresholds = [rule.threshold for rule in rules if rule.measure == IMPACT and rule.threshold > 0]
     drawing = charts.rates_and_ratios(
         tuple(_mark(g.group, rates[g.group].estimate, g.group in flagged, "") for g in shown),
         tuple(_ratio_mark(g, ratios, flagged) for g in shown) if low else (),
@@ -178,9 +177,7 @@ def _legend(ratios: bool, reference: float | None) -> str:
     return words
 
 
-def _finding_title(
-    on: str, shown: Sequence[Group], rates: dict[str, Measurement], ratios: dict[str, float]
-) -> str:
+def _finding_title(on: str, shown: Sequence[Group], rates: dict[str, Measurement], ratios: dict[str, float]) -> str:
     reference = next((g.group for g in shown if g.is_reference), "")
     if ratios and reference:
         name = min(ratios, key=lambda key: ratios[key])
@@ -196,7 +193,7 @@ def _alt(
 ) -> str:
     values = []
     for group in shown[:8]:
-        text = f"{charts.short(group.group)} {wording.value(rates[group.group].estimate.value, 'rate')}"
+        text = f"{short(group.group)} {wording.value(rates[group.group].estimate.value, 'rate')}"
         row = ratios.get(group.group)
         if row is not None and row.estimate.known:
             text += f" (ratio {wording.value(row.estimate.value, 'ratio')})"
@@ -226,9 +223,7 @@ def lowered(title: str) -> str:
     return title if title[:2].isupper() else title[:1].lower() + title[1:]
 
 
-def _panels(
-    book: Book, on: str, groups: Sequence[Group], cells: Pivot, tables: Sequence[Table]
-) -> Figure | None:
+def _panels(book: Book, on: str, groups: Sequence[Group], cells: Pivot, tables: Sequence[Table]) -> Figure | None:
     measures = [m for names in PANELS for m in cells if m.rsplit(".", 1)[-1] in names]
     shown = [g for g in groups if any(g.group in cells[m] and cells[m][g.group].estimate.known for m in measures)]
     if not measures or not shown or not tables:
@@ -245,8 +240,7 @@ def _panels(
             low, high = wording.value(min(known), "rate"), wording.value(max(known), "rate")
             words.append(f"the {lowered(book.title(measure))} runs from {low} to {high}")
     alt = (
-        f"Dot plots with intervals, one panel per rate, by {on}: {'; '.join(words)}. "
-        f"Data in Table {tables[0].number}."
+        f"Dot plots with intervals, one panel per rate, by {on}: {'; '.join(words)}. Data in Table {tables[0].number}."
     )
     title = f"By {on}, {words[0]}" if words else f"Rates by {on}"
     return book.figure(

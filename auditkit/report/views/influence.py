@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from auditkit.report import charts, wording
 from auditkit.report.book import Book, Cell, Column, Figure, Row, Table, count_cell, estimate_cell, methods_note
+from auditkit.report.drawing import short
 from auditkit.result import AuditResult, Composition, CompositionRow, InfluencePart, SliceInfluence
 
 DETAILED_KINDS = ("slice", "case", "gap")
@@ -47,7 +48,7 @@ def _method(part: InfluencePart) -> list[tuple[str, str]]:
         ("Damping", "" if part.damping is None else wording.significant(part.damping)),
         ("Parameters", "" if part.parameters is None else _parameters(part)),
         ("Training records", "" if part.n_train is None else wording.count(part.n_train)),
-    ]  # fmt: skip # noqa: E501
+    ]  # fmt: skip
     return [(name, text) for name, text in rows if text]
 
 
@@ -128,11 +129,15 @@ def _composition(book: Book, item: SliceInfluence, direction: str, found: Sequen
         cells += [Cell(wording.value(row.base_share, "share")), _lift(row)]
         rows.append(Row(tuple(cells)))
     columns = [Column("Pattern", wide=True)]
-    columns += [Column(f"Among the top {wording.percent(c.top_share)} ({c.n:,} records)", numeric=True) for c in ordered]
+    columns += [
+        Column(f"Among the top {wording.percent(c.top_share)} ({c.n:,} records)", numeric=True) for c in ordered
+    ]
     columns += [Column("Among all", numeric=True), Column("Times as frequent", numeric=True)]
     notes = methods_note([row.share for row in ranked[:ROWS_AT_MOST]])
     if len(ranked) > ROWS_AT_MOST:
-        notes.append(f"{wording.plural(len(ranked) - ROWS_AT_MOST, 'further level is', 'further levels are')} in audit.json.")
+        notes.append(
+            f"{wording.plural(len(ranked) - ROWS_AT_MOST, 'further level is', 'further levels are')} in audit.json."
+        )
     title = f"Records whose removal is predicted to {DIRECTIONS[direction]} the {item.measure} of {item.name}"
     return book.table(title, columns, rows, notes=notes)
 
@@ -152,7 +157,7 @@ def _figure(
         pairs = tuple(charts.Pair(f"{r.column} = {r.level}", r.share.value or 0.0, r.base_share) for r in ranked)
         panels.append((f"Removal {direction} it", pairs))
         told = "; ".join(
-            f"{charts.short(p.label)} {wording.value(p.share, 'share')} against {wording.value(p.base, 'share')}"
+            f"{short(p.label)} {wording.value(p.share, 'share')} against {wording.value(p.base, 'share')}"
             for p in pairs[:3]
         )
         alts.append(f"records whose removal {direction} it: {told}")
@@ -194,6 +199,6 @@ def _quality(book: Book, part: InfluencePart) -> Table:
     rows = [
         Row((Cell(q.name), Cell("none" if q.value is None else wording.significant(q.value)), Cell("note with care" if q.warns else "in order"), Cell(q.text)))
         for q in part.quality
-    ]  # fmt: skip # noqa: E501
+    ]  # fmt: skip
     columns = (Column("Check"), Column("Figure", numeric=True), Column("State"), Column("What it means", wide=True))
     return book.table("How far these rankings can be trusted", columns, rows)

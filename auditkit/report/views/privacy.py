@@ -145,7 +145,9 @@ def _tail(book: Book, screen: Screen, table: Table | None) -> Figure | None:
         f"{bins[0][0]:.4g} to {bins[-1][0]:.4g}; bins beyond the cut are hatched. Data in Table {table.number}."
     )
     note = f"Hatched: beyond the screen's cut ({screen.rule})." if screen.cut is not None else f"Rule: {screen.rule}."
-    return book.figure(f"{marked} out in self-influence, a ranking that is {screen.calibration}", alt, drawing, note=note)
+    return book.figure(
+        f"{marked} out in self-influence, a ranking that is {screen.calibration}", alt, drawing, note=note
+    )
 
 
 def _duplicates(book: Book, found: Duplicates) -> dict[str, object]:

@@ -164,7 +164,7 @@ def _try(found: PythonSubject, frame: pd.DataFrame, label: Floats) -> Tensor:
     losses = _vector("loss", _ask("loss", found.loss, outputs, targets), size)
     score = _vector("favourable_score", _ask("favourable_score", found.favourable_score, outputs), size)
     if not bool(((score >= 0) & (score <= 1)).all()):
-        low, high = float(score.min()), float(score.max())
+        low, high = float(score.detach().min()), float(score.detach().max())
         _breach(f"favourable_score gave values from {low:g} to {high:g}, not within 0 to 1")
     if not losses.requires_grad:
         _breach("loss gave a tensor without gradient; do not detach it or use torch.no_grad")
