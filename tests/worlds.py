@@ -111,7 +111,7 @@ def _world(
     x: Floats, y: Ints, *, split_seed: int, l2: float, classes: int, scale: bool, n: int | None = None
 ) -> SoftmaxWorld:
     # A legacy permutation: the split on which the published figures of plain influence functions were taken.
-    order = np.random.RandomState(split_seed).permutation(len(x))  # noqa: NPY002
+    order = np.random.RandomState(split_seed).permutation(len(x))
     cut = int(0.8 * len(x))
     a, b, ya, yb = x[order[:cut]], x[order[cut:]], y[order[:cut]], y[order[cut:]]
     if scale:

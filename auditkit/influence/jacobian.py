@@ -1,7 +1,7 @@
 """Per-record derivatives of the outputs in the parameters, for any module: the generic path.
 
-J_n = dz_n/dtheta [C, D] by reverse mode under `vmap` (torch.func), or record by record where that fails. Cost: C backward passes and
-C·D numbers per record; used by `exact`, and by `ekfac` for the parameters that have no Kronecker structure.
+J_n = dz_n/dtheta [C, D] by reverse mode under `vmap` (torch.func), or one record at a time where that fails. Cost: C
+backward passes and C·D numbers per record; used by `exact`, and by `ekfac` for parameters without Kronecker structure.
 """
 
 from __future__ import annotations

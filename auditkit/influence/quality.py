@@ -81,7 +81,7 @@ def step_form(curvature: Curvature, scores: Scores) -> Quality:
 
 def sensitivity(problem: Problem, curvature: Curvature, evaluation: Evaluation, form: Form) -> Quality:
     """Smallest overlap over the measures of the top 1 % by absolute effect when L2 plus damping is ten times larger."""
-    form: Form = "first-order" if form == "first-order" else "newton"
+    form = "first-order" if form == "first-order" else "newton"
     here = score(problem, curvature, evaluation, form=form).effects
     there = score(problem, curvature.stiffer(10.0), evaluation, form=form).effects
     overlap = rank_overlap(here, there, count=max(10, problem.n // 100))

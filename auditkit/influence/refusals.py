@@ -67,7 +67,10 @@ def require_finite(values: Tensor, what: str) -> None:
 
 def _check_independent(problem: Problem, inputs: tuple[Tensor, ...], rows: int) -> None:
     together = problem.outputs(inputs)
-    apart = torch.cat([problem.outputs(tuple(t[i : i + 1] for t in inputs)) for i in range(rows)])
+    try:
+        apart = torch.cat([problem.outputs(tuple(t[i : i + 1] for t in inputs)) for i in range(rows)])
+    except (ValueError, RuntimeError) as reason:
+        raise ModelError(f"the module cannot be run on a single record: {reason}") from reason
     require_finite(together, "outputs of the first training records")
     if not torch.allclose(together, apart, rtol=_tolerance(problem), atol=_tolerance(problem)):
         raise ModelError(

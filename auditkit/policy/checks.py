@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -99,8 +100,8 @@ def _rules(draft: Draft, locate: Locate) -> Iterator[Complaint]:
             continue
         yield from _on(index, rule, measure, draft, locate)
         if not measure.low <= rule.threshold <= measure.high:
-            low, high = f"{measure.low:g}", f"{measure.high:g}"
-            message = f"the threshold {rule.threshold:g} of rule '{rule.id}' lies outside {low} to {high}"
+            span = f"below {measure.low:g}" if measure.high == inf else f"outside {measure.low:g} to {measure.high:g}"
+            message = f"the threshold {rule.threshold:g} of rule '{rule.id}' lies {span}"
             share = 1 < rule.threshold <= 100 and measure.high == 1
             hint = f"write {rule.threshold / 100:g} for {rule.threshold:g} %" if share else "correct the threshold"
             yield Complaint(message, where=locate(("rules", index, "threshold")), hint=hint)

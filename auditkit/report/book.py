@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from auditkit.report import wording
-from auditkit.result import AuditResult, Estimate, Verdict
+from auditkit.result import AuditResult, Estimate, Measurement, Verdict
 
 Medium = Literal["html", "pdf"]
 
@@ -127,6 +127,10 @@ class Book:
     def title(self, measure: str) -> str:
         """The reader's name of a measure."""
         return wording.measure_title(measure, self.titles)
+
+    def place(self, row: Measurement) -> str:
+        """`sex · female`, or nothing for all records."""
+        return " · ".join(text for text in (row.on, row.group) if text)
 
     def table(
         self,

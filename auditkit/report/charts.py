@@ -6,11 +6,10 @@ A chart decides nothing: which mark is flagged is given. The same input gives th
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from auditkit.report.drawing import (
     WIDTH,
@@ -21,7 +20,6 @@ from auditkit.report.drawing import (
     log_percent,
     name_rows,
     new_figure,
-    nice_ticks,
     percent_axis,
     put_text,
     set_ticks,
@@ -173,26 +171,28 @@ def roc(points: tuple[RocPoint, ...], operating: tuple[RocPoint, ...]) -> Drawin
 
 
 @lru_cache(maxsize=16)
-def tail(bins: tuple[tuple[float, float], ...], *, cut: float | None, titles: tuple[str, str]) -> Drawing:
-    """Counts per bin on a log axis; the bins from the cut on are hatched."""
-    figure = new_figure(2.4)
+def tail(points: tuple[tuple[float, float], ...], *, cut: float | None, titles: tuple[str, str]) -> Drawing:
+    """The share of records at or above each value, on log axes; what lies beyond the cut is hatched."""
+    figure = new_figure(2.5)
     axes = add_axes(figure, 0.8, WIDTH - 1.0, top=0.2)
-    xs = [x for x, _ in bins]
-    width = min((b - a for a, b in itertools.pairwise(xs)), default=1.0) * 0.84
-    for x, y in bins:
-        beyond = cut is not None and x >= cut
-        style: dict[str, Any] = {"fc": ZONE, "ec": ORANGE, "hatch": "////"} if beyond else {"color": BLUE}
-        axes.bar(x, y - 0.5, width=width, lw=0.8, bottom=0.5, **style)
+    axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_ylim(0.5, max(y for _, y in bins) * 2.0)
-    axes.set_xlim(xs[0] - width, xs[-1] + width)
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    axes.set_xlim(min(xs), max(*xs, cut or 0.0) * 1.15)
+    axes.set_ylim(min(ys) * 0.6, 1.25)
+    axes.plot(xs, ys, color=BLUE, lw=1.8, drawstyle="steps-pre", zorder=3)
     if cut is not None:
+        beyond = [(x, y) for x, y in points if x >= cut]
+        if len(beyond) > 1:
+            bx, by = zip(*beyond, strict=True)
+            axes.fill_between(bx, by, min(ys) * 0.6, step="pre", fc=ZONE, ec=ORANGE, hatch="////", lw=0)
         axes.axvline(cut, color=ORANGE, lw=1.1, ls=DASHES)
         put_text(axes, cut, 1.0, "cut of the screen", shift=(5, -7), colour=ORANGE, bold=True, where="column")
-    places = nice_ticks(axes, most=7)
+    low, high = axes.get_xlim()
+    places = [m * 10.0**k for k in range(-9, 10) for m in (1, 3) if low <= m * 10.0**k <= high]
     set_ticks(axes, places, [f"{place:g}" for place in places])
-    decades = [10.0**k for k in range(7) if 10.0**k <= axes.get_ylim()[1]]
-    set_ticks(axes, decades, [f"{decade:,.0f}" for decade in decades], axis="y")
+    shares = [10.0**k for k in range(-7, 1) if min(ys) * 0.6 <= 10.0**k]
+    set_ticks(axes, shares, [f"{share * 100:g}\u00a0%" for share in shares], axis="y")
     axis_title(axes, titles[0])
     axis_title(axes, titles[1], axis="y")
     return to_svg(figure)

@@ -46,6 +46,14 @@ WORDS = {
     "ratio": "ratio",
     "mia": "membership-inference attack",
 }
+TITLES = {
+    "privacy.attack_auc": "AUC of the membership attack",
+    "privacy.train_evaluation_gap": "Gap between evaluation and training loss",
+    "privacy.accuracy_gap": "Gap between training and evaluation accuracy",
+    "privacy.screen_share": "Share of training records with outsized self-influence",
+    "model.accuracy": "Accuracy",
+}
+"""Titles of measures for which the result brings no note of its own."""
 LABELS = {
     "outcome": (
         "The label records what happened afterwards, so error rates compare the decision with the outcome.",
@@ -141,6 +149,13 @@ def significant(number: float | None) -> str:
     return text.replace("-", "−")
 
 
+def effect(number: float | None, unit: str) -> str:
+    """A predicted change in its unit, three significant digits; points are hundredths of the 0-1 scale."""
+    if number is None:
+        return NONE
+    return f"{significant(number * 100 if unit == 'points' else number)}{NBSP}{unit}"
+
+
 def count(number: int | None) -> str:
     """A count with thousands separators, or `suppressed`."""
     return "suppressed" if number is None else f"{number:,}"
@@ -153,8 +168,9 @@ def percent(share: float) -> str:
 
 def measure_title(measure: str, titles: dict[str, str]) -> str:
     """The reader's name of a measure: the result's own title, or its dotted name in words."""
-    if measure in titles:
-        return titles[measure]
+    named = titles | {key: title for key, title in TITLES.items() if key not in titles}
+    if measure in named:
+        return named[measure]
     name = measure.rsplit(".", 1)[-1] if not re.search(r"\d", measure) else measure.split(".", 1)[-1]
     at = re.fullmatch(r"tpr_at_fpr_([0-9.e-]+)", name)
     if at:

@@ -10,17 +10,13 @@ import math
 from collections.abc import Callable
 from hashlib import sha256
 from itertools import pairwise
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils import skip_init
 
 from auditkit.policy.schema import Training
 from auditkit.subject.encode import Encoding
-
-Layer = TypeVar("Layer", nn.Linear, nn.Embedding)
 
 
 class Logistic(nn.Module):
@@ -28,7 +24,7 @@ class Logistic(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.linear = _linear(width, 1)
+        self.linear = nn.Linear(width, 1, dtype=torch.float64)
 
     def forward(self, x: Tensor) -> Tensor:
         """Log-odds [B]."""
@@ -43,10 +39,10 @@ class Perceptron(nn.Module):
         self, width: int, hidden: tuple[int, ...], *, levels: tuple[int, ...] = (), embedding: int = 0
     ) -> None:
         super().__init__()
-        self.embeddings = nn.ModuleList(_bare(nn.Embedding, count, embedding) for count in levels)
+        self.embeddings = nn.ModuleList(nn.Embedding(count, embedding, dtype=torch.float64) for count in levels)
         widths = (width + embedding * len(levels), *hidden)
-        self.hidden = nn.ModuleList(_linear(a, b) for a, b in pairwise(widths))
-        self.out = _linear(widths[-1], 1)
+        self.hidden = nn.ModuleList(nn.Linear(a, b, dtype=torch.float64) for a, b in pairwise(widths))
+        self.out = nn.Linear(widths[-1], 1, dtype=torch.float64)
 
     def forward(self, x: Tensor, indices: Tensor | None = None) -> Tensor:
         """Log-odds [B]."""
@@ -57,16 +53,6 @@ class Perceptron(nn.Module):
             x = functional.gelu(layer(x))
         output: Tensor = self.out(x)
         return output.squeeze(-1)
-
-
-def _linear(inputs: int, outputs: int) -> nn.Linear:
-    """An uninitialised linear layer: torch's own initialisation would draw from the global generator."""
-    return _bare(nn.Linear, inputs, outputs)
-
-
-def _bare(kind: type[Layer], *sizes: int) -> Layer:
-    layer: Layer = skip_init(kind, *sizes, dtype=torch.float64)  # type: ignore[no-untyped-call]
-    return layer
 
 
 Build = Callable[[Encoding, Training], nn.Module]
@@ -93,7 +79,9 @@ def embeds(training: Training) -> bool:
 
 def build(encoding: Encoding, training: Training) -> nn.Module:
     """The module of a recipe, its parameters not yet set; give them by `initialise` or `load_state_dict`."""
-    return MODULES[training.module](encoding, training)
+    # torch's layers initialise themselves from the global generator, which is put back as it was.
+    with torch.random.fork_rng(devices=()):
+        return MODULES[training.module](encoding, training)
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:

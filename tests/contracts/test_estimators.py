@@ -17,7 +17,7 @@ from tests.influence.conftest import mean_losses, posed, random
 from tests.worlds import breast_cancer, cross_entropy, fit_softmax, squared_loss, trained_mlp
 
 LEAST_CORRELATION = {"exact": 1 - 1e-12, "ekfac": 0.75}
-"""With the exact answer on a small network, slices and self-influence; layers interact there, which blocks leave out."""
+"""With the exact answer on a small network; layers interact there, which blocks leave out."""
 
 FORMS: tuple[Form, ...] = ("newton", "first-order")
 every_estimator = pytest.mark.parametrize("name", sorted(ESTIMATORS))

@@ -93,7 +93,7 @@ def test_scores_of_a_small_network_follow_its_own_block_diagonal(mlp: tuple[nn.S
 
 
 class Tabular(nn.Module):
-    """Numbers beside category codes, as a tabular model has them; the table is shared by two columns when `columns` is 2."""
+    """Numbers beside category codes, as a tabular model has them; all code columns share one table."""
 
     def __init__(self, *, one_hot: bool, padding: int | None = None) -> None:
         super().__init__()

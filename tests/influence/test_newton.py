@@ -14,7 +14,7 @@ from tests.influence.conftest import mean_losses, posed, random
 from tests.worlds import digits
 
 
-def softmax_problem(weights: torch.Tensor | None = None):  # noqa: ANN201
+def softmax_problem(weights: torch.Tensor | None = None):
     world = digits(n=60)
     x, y = torch.from_numpy(world.x[:, 18:30]), torch.from_numpy(world.y)
     module = torch.nn.Linear(12, 10).double()

@@ -36,7 +36,7 @@ def test_the_users_module_is_not_touched() -> None:
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        (lambda z, y: functional.cross_entropy(z, y), "one value per record"),
+        (functional.cross_entropy, "one value per record"),
         (lambda z, y: cross_entropy(z, y).sum(), "one value per record"),
         (lambda z, y: cross_entropy(z, y) / len(y), "reduces over the batch"),
         (lambda z, y: functional.cross_entropy(z, y).expand(len(y)) * torch.arange(1, len(y) + 1), "reduces over"),
@@ -50,7 +50,7 @@ def test_a_loss_that_is_not_per_record_is_refused(loss: object, message: str) ->
 
 def test_a_module_that_mixes_records_in_eval_mode_is_refused() -> None:
     module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4, track_running_stats=False), nn.Linear(4, 2)).double()
-    with pytest.raises((ModelError, ValueError), match="depend on the other records|more than 1 value"):
+    with pytest.raises(ModelError, match="cannot be run on a single record"):
         posed(module.eval(), X, Y)
 
 

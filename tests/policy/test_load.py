@@ -206,9 +206,9 @@ def test_single_keys(here: Path, old: str, new: str, line: str) -> None:
         ("{adapter: tabular, path: model}", "{adapter: predictions, decision: d, threshold: 0.5}",
          "p.yaml:8:44: 'decision' is stated, so that 'threshold' decides nothing; remove one of them"),
         ("{adapter: tabular, path: model}", "{adapter: predictions, decision: count(*) > 1}", "p.yaml:8:31: the "
-         "decision holds the function count_star at character 1 (`count(*)`); functions allowed: coalesce, abs, ceil, day, "
-         "ends_with, floor, greatest, least, length, lower, month, nullif, quarter, round, starts_with, trim, upper, "
-         "year"),
+         "decision holds the function count_star at character 1 (`count(*)`); functions allowed: coalesce, abs, ceil, "
+         "day, ends_with, floor, greatest, least, length, lower, month, nullif, quarter, round, starts_with, trim, "
+         "upper, year"),
         ("{adapter: tabular, path: model}", "{adapter: predictions, score: s}\ninfluence: {estimator: ekfac}",
          "p.yaml:9:13: the estimator 'ekfac' needs gradients, and the adapter 'predictions' has none; write auto, and "
          "influence is left out"),
@@ -218,7 +218,7 @@ def test_single_keys(here: Path, old: str, new: str, line: str) -> None:
          "'consumer-credit' or 'mortgage-credit' or 'business-credit', and the policy states no domain; remove the "
          "rule set or correct 'domain'"),
         ("threshold: 0.8", "threshold: -0.8",
-         "p.yaml:14:65: the threshold -0.8 of rule 'F1' lies outside 0 to inf; correct the threshold"),
+         "p.yaml:14:65: the threshold -0.8 of rule 'F1' lies below 0; correct the threshold"),
         ("because: Standard", "because: FILL IN the source",
          "p.yaml:14:97: 'because' is still to be filled in; replace FILL IN"),
     ],

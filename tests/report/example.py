@@ -105,10 +105,11 @@ def rates(cell: tuple[int, int, int, int]) -> dict[str, Estimate]:
     false = selected - hit
     return {
         "selection_rate": wilson(selected, n),
-        "true_positive_rate": wilson(hit, repaid),
-        "false_positive_rate": wilson(false, n - repaid),
-        "false_negative_rate": wilson(repaid - hit, repaid),
-        "positive_predictive_value": wilson(hit, selected),
+        "tpr": wilson(hit, repaid),
+        "fpr": wilson(false, n - repaid),
+        "fnr": wilson(repaid - hit, repaid),
+        "ppv": wilson(hit, selected),
+        "tnr": wilson(n - repaid - false, n - repaid),
         "accuracy": wilson(hit + n - repaid - false, n),
     }
 
@@ -117,20 +118,20 @@ METRICS = tuple(
     MetricNote(measure=f"fairness.{name}", title=title, formula=formula, meaning=meaning, source=source)
     for name, title, formula, meaning, source in (
         ("selection_rate", "Selection rate", "selected / all", "Share of the group that is approved.", "29 CFR 1607.4"),
-        ("true_positive_rate", "True-positive rate", "selected and repaid / repaid",
+        ("tpr", "True-positive rate", "selected and repaid / repaid",
          "Of those who repaid, the share approved.", "Hardt et al. 2016"),
-        ("false_positive_rate", "False-positive rate", "selected and not repaid / not repaid",
+        ("fpr", "False-positive rate", "selected and not repaid / not repaid",
          "Of those who did not repay, the share approved.", "Hardt et al. 2016"),
-        ("false_negative_rate", "False-negative rate", "declined and repaid / repaid",
+        ("fnr", "False-negative rate", "declined and repaid / repaid",
          "Of those who repaid, the share declined.", "Hardt et al. 2016"),
-        ("positive_predictive_value", "Positive predictive value", "selected and repaid / selected",
+        ("ppv", "Positive predictive value", "selected and repaid / selected",
          "Of those approved, the share who repaid.", "Chouldechova 2017"),
         ("accuracy", "Accuracy", "agreeing decisions / all", "Share of decisions that agree with the label.", "–"),
         ("impact_ratio", "Impact ratio", "selection rate / reference rate",
          "One means equal rates; below 0.80 is under four-fifths.", "29 CFR 1607.4(D)"),
         ("selection_rate_difference", "Selection-rate difference", "rate − reference rate",
          "Zero means equal rates.", "Calders and Verwer 2010"),
-        ("true_positive_rate_difference", "True-positive-rate difference", "rate − reference rate",
+        ("tpr_difference", "True-positive-rate difference", "rate − reference rate",
          "Zero means equal opportunity.", "Hardt et al. 2016"),
     )
 )  # fmt: skip
@@ -154,7 +155,10 @@ def fairness() -> FairnessPart:
             for measure, of, ratio in (
                 ("impact_ratio", "selection_rate", True),
                 ("selection_rate_difference", "selection_rate", False),
-                ("true_positive_rate_difference", "true_positive_rate", False),
+                ("tpr_difference", "tpr", False),
+                ("fpr_difference", "fpr", False),
+                ("fnr_difference", "fnr", False),
+                ("tpr_ratio", "tpr", True),
             ):
                 rows.append(
                     Measurement(
@@ -173,7 +177,7 @@ def fairness() -> FairnessPart:
     ]  # fmt: skip
     withheld = Estimate(value=None, n=None, withheld="fewer than 30 records")
     for name in ("other", "traveller"):
-        for measure, unit in (("selection_rate", "rate"), ("true_positive_rate", "rate"), ("impact_ratio", "ratio")):
+        for measure, unit in (("selection_rate", "rate"), ("tpr", "rate"), ("impact_ratio", "ratio")):
             reference = "white" if unit == "ratio" else ""
             rows.append(
                 Measurement(measure=f"fairness.{measure}", on="ethnicity", group=name, unit=unit,  # type: ignore[arg-type]
@@ -207,7 +211,7 @@ def slice_influence(name: str, kind: str, why: str, value: float, measure: str, 
     return SliceInfluence(
         name=name, kind=kind, why=why, n=229, measure=measure, value=value,  # type: ignore[arg-type]
         where="sex = 'female' AND repaid = 1 AND decision = 0" if kind == "slice" else "",
-        unit="nats per record removed" if measure == "mean loss" else "points per record removed",
+        unit="nats" if measure == "mean loss" else "points",
         p99_raises=0.00041 * scale, p99_lowers=-0.00057 * scale, share_in_top_1pct=0.212,
         compositions=(
             composition("lowers", 0.01, 40, up), composition("lowers", 0.05, 200, wide(up)),
@@ -229,7 +233,7 @@ def influence() -> InfluencePart:
             slice_influence("female", "group", "Group of sex", 0.64, "mean favourable score", 0.3),
             slice_influence("male", "group", "Group of sex", 0.78, "mean favourable score", 0.2),
             SliceInfluence(name="cases", kind="case", why="Cases named by the policy", n=None, measure="mean loss",
-                           unit="nats per record removed", value=None,
+                           unit="nats", value=None,
                            withheld="a case is one person; its records are in the restricted annex"),
         ),
         quality=(
@@ -249,9 +253,9 @@ def privacy() -> PrivacyPart:
     return PrivacyPart(
         status="assessed", attack="Loss threshold", attack_source="Yeom et al., CSF 2018",
         measurements=(
-            Measurement(measure="privacy.loss_gap", unit="nats", estimate=Estimate(
+            Measurement(measure="privacy.train_evaluation_gap", unit="nats", estimate=Estimate(
                 value=0.0121, low=-0.004, high=0.0281, n=6000, method="Welch")),
-            Measurement(measure="privacy.auc", unit="score", estimate=Estimate(
+            Measurement(measure="privacy.attack_auc", unit="score", estimate=Estimate(
                 value=0.512, low=0.499, high=0.525, n=8000, method="DeLong")),
             Measurement(measure="privacy.tpr_at_fpr_0.01", estimate=clopper(0.0125, 0.0093, 0.0165, 4000)),
             Measurement(measure="privacy.tpr_at_fpr_0.001", estimate=Estimate(
@@ -269,14 +273,17 @@ def privacy() -> PrivacyPart:
         roc=Series(name="roc", x_label="False-positive rate", y_label="True-positive rate", n=8000, method="binned",
                    points=tuple(Point(x=x, y=y, low=y * 0.82, high=min(y * 1.2, 1.0)) for x, y in curve)),
         screen=Screen(
-            status="assessed", rule="self-influence above the upper adjusted box-plot fence", cut=7.0, n=4000,
+            status="assessed", rule="self-influence above the upper adjusted box-plot fence", cut=6.3, n=4000,
             flagged=wilson(63, 4000),
             by_group=tuple(
-                Measurement(measure="privacy.flagged_share", on="sex", group=g, unit="share", estimate=wilson(k, n))
+                Measurement(measure="privacy.screen_share", on="sex", group=g, unit="share", estimate=wilson(k, n))
                 for g, k, n in (("female", 37, 1880), ("male", 26, 2120))),
-            tail=Series(name="tail", x_label="Self-influence, in medians", y_label="Training records", n=4000,
-                        points=tuple(Point(x=float(x), y=float(y)) for x, y in enumerate(
-                            (1800, 1020, 540, 300, 160, 72, 45, 22, 15, 14, 12)))),
+            tail=Series(
+                name="tail", x_label="Self-influence, multiples of its median",
+                y_label="Share of training records at or above", n=4000,
+                method="steps that hold fewer than 10 persons are merged; the largest values are not shown",
+                points=tuple(Point(x=round(10 ** (k / 10), 3), y=share) for k, share in enumerate(
+                    (0.5, 0.42, 0.35, 0.28, 0.22, 0.17, 0.125, 0.08, 0.049, 0.0222, 0.0115, 0.0065, 0.0031)))),
             by=(CompositionRow(column="label", level="not repaid", share=wilson(49, 63), base_share=0.26, lift=2.99),
                 CompositionRow(column="branch", level="Mill Lane", share=wilson(17, 63), base_share=0.1, lift=2.7)),
         ),
@@ -328,10 +335,10 @@ def findings() -> tuple[Finding, ...]:
              "threshold.", reason=between, estimate=cells["fairness.impact_ratio", "ethnicity", "black"],
              groups=(judged("ethnicity", "black", "insufficient-evidence", between, 2140),
                      judged("ethnicity", "other", "insufficient-evidence", "fewer than 30 records"))),
-        rule("F4", "fairness.true_positive_rate_difference", "sex", "breaches", "medium",
+        rule("F4", "fairness.tpr_difference", "sex", "breaches", "medium",
              "True-positive-rate difference for female is −25.7 points; the policy asks for at least −5 points.",
              op=">=", threshold=-0.05, because="Credit policy committee, 2026-02",
-             estimate=cells["fairness.true_positive_rate_difference", "sex", "female"],
+             estimate=cells["fairness.tpr_difference", "sex", "female"],
              waiver=Waiver(owner="Head of model risk", reason="Remedy agreed, due in Q2", expires="2026-12-31",
                            active=True)),
         rule("P1", "privacy.tpr_at_fpr_0.01", "", "meets", "high",

@@ -28,7 +28,9 @@ DRAWINGS = {
         (charts.RocPoint(0.01, 0.02, 0.01, 0.03), charts.RocPoint(0.1, 0.2, 0.15, 0.25), charts.RocPoint(1, 1)),
         (charts.RocPoint(0.01, 0.02, label="2 %"),),
     ),
-    "tail": lambda: charts.tail(((0, 900), (1, 100), (2, 12)), cut=2.0, titles=("Self-influence", "Records")),
+    "tail": lambda: charts.tail(
+        ((1, 0.5), (3, 0.1), (10, 0.01), (20, 0.004)), cut=9.0, titles=("Self-influence", "Records")
+    ),
 }
 
 
@@ -59,7 +61,7 @@ def test_a_flagged_mark_changes_shape_and_not_only_colour() -> None:
 def test_any_label_can_be_drawn(label: str) -> None:
     from auditkit.report.fonts import readable
 
-    svg, *_ = rates((charts.Mark(readable(label), 0.5, 0.4, 0.6),) + RATES[1:])
+    svg, *_ = rates((charts.Mark(readable(label), 0.5, 0.4, 0.6), *RATES[1:]))
     assert svg.endswith(b"</svg>")
 
 

@@ -9,6 +9,7 @@ from auditkit.report.book import Book, Cell, Column, Row, Table, estimate_cell, 
 from auditkit.report.glossary import TERMS
 from auditkit.result import AuditResult, FrameworkPart
 
+COMPARISONS, IMPACT = ("_difference", "_ratio"), "fairness.impact_ratio"
 SPLITS = {"train": "Training", "reserve": "Reserve", "evaluation": "Evaluation"}
 
 
@@ -17,7 +18,9 @@ def data(result: AuditResult, book: Book) -> dict[str, object]:
     part, model = result.data, result.model
     rows = [
         Row((
-            Cell(SPLITS[s.split]), Cell(wording.count(s.n)), Cell("not stated" if s.persons is None else wording.count(s.persons)),
+            Cell(SPLITS[s.split]),
+            Cell(wording.count(s.n)),
+            Cell("not stated" if s.persons is None else wording.count(s.persons)),
             estimate_cell(s.favourable_share, "share") if s.favourable_share is not None else Cell("no label"),
             Cell("not counted" if s.missing_cells is None else wording.count(s.missing_cells)),
         ))
@@ -67,7 +70,11 @@ def _model_table(result: AuditResult, book: Book) -> Table:
 
 def frameworks(result: AuditResult, book: Book) -> dict[str, object]:
     """One checklist per rule set: what this audit computed, and what only a person can attest."""
-    return {"parts": [(book.heading(f.title, f"framework-{f.id}"), f, wording.in_force(f), _checklist(book, f)) for f in result.frameworks]}  # fmt: skip # noqa: E501
+    parts = []
+    for part in result.frameworks:
+        heading = book.heading(part.title, f"framework-{part.id}")
+        parts.append((heading, part, wording.in_force(part), _checklist(book, part)))
+    return {"parts": parts}
 
 
 def _checklist(book: Book, part: FrameworkPart) -> Table:
@@ -88,9 +95,13 @@ def method(result: AuditResult, book: Book) -> dict[str, object]:
     """What the audit cannot say, and the definition of every metric."""
     table = None
     if result.fairness.metrics:
-        rows = [Row((Cell(m.title), Cell(m.formula, m.meaning), Cell(m.source))) for m in result.fairness.metrics]
+        own = [m for m in result.fairness.metrics if not m.measure.endswith(COMPARISONS) or m.measure == IMPACT]
+        rows = [Row((Cell(m.title), Cell(m.formula, m.meaning), Cell(m.source))) for m in own]
         columns = (Column("Metric"), Column("Formula and meaning", wide=True), Column("Source"))
-        table = book.table("Metrics", columns, rows)
+        note = (
+            "A difference is the group's rate minus the reference's; a ratio is the group's rate over the reference's."
+        )
+        table = book.table("Metrics", columns, rows, notes=[note])
     return {"limits": result.limits, "metrics": table, "cell": result.minimum_cell}
 
 
@@ -100,9 +111,8 @@ def reproduction(result: AuditResult, book: Book) -> dict[str, object]:
     digests = {"audit.json": book.digest, **stamp.digests}
     rows = [Row((Cell(name), Cell(value, code=True))) for name, value in digests.items()]
     files = [
-        Row((Cell(a.name), Cell(" × ".join(str(k) for k in a.shape) or "one value"), Cell(a.dtype), Cell(a.sha256, code=True)))
-        for a in result.artifacts
-    ]  # fmt: skip
+        Row((Cell(a.name), Cell(_shape(a.shape)), Cell(a.dtype), Cell(a.sha256, code=True))) for a in result.artifacts
+    ]
     columns = (Column("File"), Column("Shape"), Column("Type"), Column("SHA-256", wide=True))
     return {
         "stamp": stamp,
@@ -110,6 +120,10 @@ def reproduction(result: AuditResult, book: Book) -> dict[str, object]:
         "policy": policy_text(result.policy) if result.policy else "",
         "artifacts": book.table("Restricted evidence files, by reference", columns, files) if files else None,
     }
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " × ".join(str(length) for length in shape) or "one value"
 
 
 def policy_text(policy: dict[str, object]) -> str:

@@ -23,7 +23,9 @@ from auditkit.result import AuditResult, Estimate, Finding, Group, Measurement
 FOUR_FIFTHS = 0.8
 LINES = (FOUR_FIFTHS, 1.25)
 COLUMNS_AT_MOST = 5
-PANELS = (("tpr", "true_positive_rate"), ("fpr", "false_positive_rate"), ("ppv", "positive_predictive_value"))
+PANELS = ("fairness.tpr", "fairness.fpr", "fairness.ppv")
+COMPLEMENTS = ("fairness.tnr", "fairness.tnr_difference", "fairness.fnr_difference")
+"""Measures that say the same as a printed one; they and the ratios are printed where a rule judges them."""
 SELECTION, IMPACT = "fairness.selection_rate", "fairness.impact_ratio"
 PRIMARY = (SELECTION, IMPACT)
 
@@ -59,26 +61,35 @@ def _attribute(result: AuditResult, book: Book, on: str) -> dict[str, object]:
     heading = book.heading(f"Groups by {on}", f"fairness-{on}")
     rules = [finding for finding in result.findings if finding.on == on]
     table = _main_table(book, on, groups, cells, rules)
-    figure = _main_figure(book, on, groups, cells, rules, table)
-    rest = {measure: row for measure, row in cells.items() if measure not in PRIMARY}
+    figure = _main_figure(book, on, groups, cells, rules=rules, table=table)
+    judged = {rule.measure for rule in rules}
+    rest = {m: row for m, row in cells.items() if m not in PRIMARY and (m in judged or _printed(m))}
+    left = [m for m in cells if m not in PRIMARY and m not in rest]
     rates = {m: row for m, row in rest.items() if not _compares(row)}
     gaps = {m: row for m, row in rest.items() if _compares(row)}
     rate_tables = _matrices(book, f"Other rates by {on}", groups, rates)
     return {
+        "name": on,
         "heading": heading,
         "table": table,
         "figure": figure,
         "rates": rate_tables,
         "panels": _panels(book, on, groups, cells, rate_tables),
         "gaps": _matrices(book, f"Comparisons with the reference by {on}", groups, gaps),
+        "left": wording.listed([lowered(book.title(m)) for m in left]),
         "suppressed": any(group.n is None for group in groups),
     }
+
+
+def _printed(measure: str) -> bool:
+    return measure not in COMPLEMENTS and not measure.endswith("_ratio")
 
 
 def _overall(rows: Sequence[Measurement], book: Book) -> Table:
     cells = [Row((Cell(book.title(m.measure)), estimate_cell(m.estimate, m.unit))) for m in rows]
     notes = methods_note([m.estimate for m in rows])
-    return book.table("Over all evaluation records", (Column("Measure", wide=True), Column("Value", numeric=True)), cells, notes=notes)  # fmt: skip # noqa: E501
+    columns = (Column("Measure", wide=True), Column("Value", numeric=True))
+    return book.table("Over all evaluation records", columns, cells, notes=notes)
 
 
 def _compares(row: dict[str, Measurement]) -> bool:
@@ -131,8 +142,10 @@ def _verdict_cell(rule: Finding, group: Group) -> Cell:
 def _matrices(book: Book, title: str, groups: Sequence[Group], cells: Pivot) -> list[Table]:
     measures = list(cells)
     tables = []
-    for start in range(0, len(measures), COLUMNS_AT_MOST):
-        chunk = measures[start : start + COLUMNS_AT_MOST]
+    parts = -(-len(measures) // COLUMNS_AT_MOST)
+    size = -(-len(measures) // parts) if parts else 1
+    for start in range(0, len(measures), size):
+        chunk = measures[start : start + size]
         named = [g for g in groups if any(g.group in cells[measure] for measure in chunk)]
         rows = [Row((Cell(g.group), *(_measure_cell(g, cells[measure]) for measure in chunk))) for g in named]
         columns = [Column("Group"), *(Column(book.title(measure), numeric=True) for measure in chunk)]
@@ -146,7 +159,7 @@ def _matrices(book: Book, title: str, groups: Sequence[Group], cells: Pivot) -> 
 
 
 def _main_figure(
-    book: Book, on: str, groups: Sequence[Group], cells: Pivot, rules: Sequence[Finding], table: Table
+    book: Book, on: str, groups: Sequence[Group], cells: Pivot, *, rules: Sequence[Finding], table: Table
 ) -> Figure | None:
     rates, ratios = cells.get(SELECTION, {}), cells.get(IMPACT, {})
     shown = [g for g in groups if g.group in rates and rates[g.group].estimate.known]
@@ -224,7 +237,7 @@ def lowered(title: str) -> str:
 
 
 def _panels(book: Book, on: str, groups: Sequence[Group], cells: Pivot, tables: Sequence[Table]) -> Figure | None:
-    measures = [m for names in PANELS for m in cells if m.rsplit(".", 1)[-1] in names]
+    measures = [m for m in PANELS if m in cells]
     shown = [g for g in groups if any(g.group in cells[m] and cells[m][g.group].estimate.known for m in measures)]
     if not measures or not shown or not tables:
         return None

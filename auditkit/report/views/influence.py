@@ -12,6 +12,10 @@ from auditkit.result import AuditResult, Composition, CompositionRow, InfluenceP
 DETAILED_KINDS = ("slice", "case", "gap")
 DETAILED_AT_MOST = 5
 ROWS_AT_MOST = 8
+REMOVALS = {
+    "fixed": "fixed: the other records keep their weight",
+    "renormalised": "renormalised: the mean is taken over the remaining records",
+}
 DIRECTIONS = {"lowers": "lower", "raises": "raise"}
 
 
@@ -43,7 +47,7 @@ def _method(part: InfluencePart) -> list[tuple[str, str]]:
         ("Estimator", " — ".join(text for text in (part.estimator, part.why_estimator) if text)),
         ("Source", part.source),
         ("Sign", part.sign),
-        ("Retraining meant", f"{part.removal}: the other records keep their weight" if part.removal == "fixed" else part.removal),
+        ("Retraining meant", REMOVALS.get(part.removal, part.removal)),
         ("Weight decay", part.weight_decay),
         ("Damping", "" if part.damping is None else wording.significant(part.damping)),
         ("Parameters", "" if part.parameters is None else _parameters(part)),
@@ -62,11 +66,11 @@ def _overview(book: Book, part: InfluencePart) -> Table:
     for item in part.slices:
         share = "" if item.share_in_top_1pct is None else wording.value(item.share_in_top_1pct, "share")
         cells = (
-            Cell(item.name, f"{item.why}: {item.measure}, in {item.unit}"),
+            Cell(item.name, f"{item.why}; {item.measure}"),
             count_cell(item.n),
-            Cell("withheld" if item.withheld else wording.significant(item.value)),
-            Cell(wording.significant(item.p99_raises)),
-            Cell(wording.significant(item.p99_lowers)),
+            Cell("withheld" if item.withheld else _level(item)),
+            Cell(wording.effect(item.p99_raises, item.unit)),
+            Cell(wording.effect(item.p99_lowers, item.unit)),
             Cell(share or wording.NONE),
         )
         rows.append(Row(cells))
@@ -81,6 +85,14 @@ def _overview(book: Book, part: InfluencePart) -> Table:
         "The last column is the share of the summed absolute effect that one record in a hundred carries.",
     ]
     return book.table("Every measure whose training records were ranked", columns, rows, notes=notes)
+
+
+def _level(item: SliceInfluence) -> str:
+    """The measure itself: a mean score is a number from 0 to 1, a gap is in points, a loss in nats."""
+    if item.value is None:
+        return wording.NONE
+    unit = "score" if item.unit == "points" and not item.measure.startswith("gap") else item.unit
+    return wording.value(item.value, unit)
 
 
 def _slice(book: Book, item: SliceInfluence) -> dict[str, object]:
@@ -167,8 +179,12 @@ def _figure(
     top = wording.percent(_smallest(found).top_share)
     first = panels[0][1][0]
     numbers = wording.listed([str(table.number) for table in tables.values()])
-    alt = f"Dumbbell plot, share among the top {top} against all training records; {'. '.join(alts)}. Data in Table {numbers}."
-    title = f"For {item.name}, {first.label} is {wording.value(first.share, 'share')} of the top {top}, and {wording.value(first.base, 'share')} of all"
+    alt = (
+        f"Dumbbell plot, share among the top {top} against all training records; {'. '.join(alts)}. "
+        f"Data in Table {numbers}."
+    )
+    share, base = wording.value(first.share, "share"), wording.value(first.base, "share")
+    title = f"For {item.name}, {first.label} is {share} of the top {top}, and {base} of all"
     return book.figure(title, alt, charts.dumbbells(tuple(panels)))
 
 
@@ -196,9 +212,10 @@ def _strongest(book: Book, items: Sequence[SliceInfluence]) -> Table:
 
 
 def _quality(book: Book, part: InfluencePart) -> Table:
-    rows = [
-        Row((Cell(q.name), Cell("none" if q.value is None else wording.significant(q.value)), Cell("note with care" if q.warns else "in order"), Cell(q.text)))
-        for q in part.quality
-    ]  # fmt: skip
+    rows = []
+    for quality in part.quality:
+        figure = "none" if quality.value is None else wording.significant(quality.value)
+        state = "read with care" if quality.warns else "in order"
+        rows.append(Row((Cell(quality.name), Cell(figure), Cell(state), Cell(quality.text))))
     columns = (Column("Check"), Column("Figure", numeric=True), Column("State"), Column("What it means", wide=True))
     return book.table("How far these rankings can be trusted", columns, rows)

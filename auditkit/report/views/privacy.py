@@ -31,7 +31,7 @@ def view(result: AuditResult, book: Book) -> dict[str, object]:
 def _measures(book: Book, part: PrivacyPart) -> Table:
     rows = [
         Row((
-            Cell(book.title(m.measure), " · ".join(text for text in (m.on, m.group) if text)),
+            Cell(book.title(m.measure), book.place(m)),
             estimate_cell(m.estimate, m.unit),
             Cell(m.estimate.method or "not stated", "; ".join(m.parts)),
         ))
@@ -84,7 +84,10 @@ def _roc(book: Book, part: PrivacyPart, table: Table) -> Figure | None:
         f"false-positive rate, from {wording.percent(points[0].x)} on, with the chance line. {values}. "
         f"Data in Table {table.number}."
     )
-    note = "Line: attack; band: interval; dotted: chance; diamond: rates of the table. Nothing is drawn below the rate that the data resolve."  # noqa: E501
+    note = (
+        "Line: attack; band: interval; dotted: chance; diamond: rates of the table. "
+        "Nothing is drawn below the rate that the data resolve."
+    )
     return book.figure(title, alt, charts.roc(points, operating), note=note)
 
 
@@ -104,11 +107,11 @@ def _screen(book: Book, screen: Screen) -> dict[str, object]:
     by = None
     if screen.by or screen.by_group:
         rows = [
-            Row((Cell(f"{m.on} = {m.group}"), estimate_cell(m.estimate, m.unit), Cell("share of the group that is marked")))
+            Row((Cell(f"{m.on} = {m.group}"), estimate_cell(m.estimate, m.unit), Cell("of the group is marked")))
             for m in screen.by_group
         ] + [
             Row((Cell(f"{r.column} = {r.level}"), estimate_cell(r.share, "share"),
-                 Cell(f"share of the marked records; {wording.value(r.base_share, 'share')} of all")))
+                 Cell(f"of the marked records; {wording.value(r.base_share, 'share')} of all records")))
             for r in screen.by
         ]  # fmt: skip
         notes = methods_note([m.estimate for m in screen.by_group] + [r.share for r in screen.by])
@@ -121,33 +124,32 @@ def _screen(book: Book, screen: Screen) -> dict[str, object]:
 def _tail_table(book: Book, screen: Screen) -> Table | None:
     if screen.tail is None or not screen.tail.points:
         return None
-    pairs = [(f"{p.x:.4g}", wording.value(p.y, "count")) for p in screen.tail.points]
+    pairs = [(f"{p.x:.4g}", wording.value(p.y, "share")) for p in screen.tail.points]
     folds = 1 if len(pairs) <= FOLD else 3 if len(pairs) > 2 * FOLD else 2
     height = -(-len(pairs) // folds)
     padded = pairs + [("–", "–")] * (height * folds - len(pairs))
     rows = [Row(tuple(Cell(text) for pair in padded[k::height] for text in pair)) for k in range(height)]
     columns = (Column(screen.tail.x_label, numeric=True), Column(screen.tail.y_label, numeric=True)) * folds
     notes = [screen.tail.method] if screen.tail.method else []
-    return book.table("Self-influence, binned", columns, rows, notes=notes, sortable=folds == 1)
+    return book.table("Tail of self-influence", columns, rows, notes=notes, sortable=folds == 1)
 
 
 def _tail(book: Book, screen: Screen, table: Table | None) -> Figure | None:
     if screen.tail is None or table is None:
         return None
-    bins = tuple((p.x, p.y) for p in screen.tail.points if p.y >= 1)
-    if len(bins) < 2:
+    points = tuple((p.x, p.y) for p in screen.tail.points if p.x > 0 and p.y > 0)
+    if len(points) < 2:
         return None
-    drawing = charts.tail(bins, cut=screen.cut, titles=(screen.tail.x_label, screen.tail.y_label))
-    count = screen.flagged.events if screen.flagged is not None else None
-    marked = f"{count:,} training records stand" if count is not None else "Some training records stand"
+    drawing = charts.tail(points, cut=screen.cut, titles=(screen.tail.x_label, screen.tail.y_label))
+    flagged = screen.flagged
+    marked = wording.value(flagged.value, "share") if flagged is not None and flagged.known else "An undisclosed share"
     alt = (
-        f"Histogram with a log count axis of {screen.tail.x_label.lower()}, {len(bins)} bins from "
-        f"{bins[0][0]:.4g} to {bins[-1][0]:.4g}; bins beyond the cut are hatched. Data in Table {table.number}."
+        f"Step plot on log axes: {screen.tail.y_label.lower()} each value of {screen.tail.x_label.lower()}, from "
+        f"{points[0][0]:.3g} to {points[-1][0]:.3g}; what lies beyond the cut is hatched. Data in Table {table.number}."
     )
-    note = f"Hatched: beyond the screen's cut ({screen.rule})." if screen.cut is not None else f"Rule: {screen.rule}."
-    return book.figure(
-        f"{marked} out in self-influence, a ranking that is {screen.calibration}", alt, drawing, note=note
-    )
+    note = "" if screen.cut is None else f"Dashed and hatched: beyond the cut at {screen.cut:.3g}."
+    title = f"{marked} of the training records stand out in self-influence, a ranking that is {screen.calibration}"
+    return book.figure(title, alt, drawing, note=note)
 
 
 def _duplicates(book: Book, found: Duplicates) -> dict[str, object]:
@@ -156,4 +158,4 @@ def _duplicates(book: Book, found: Duplicates) -> dict[str, object]:
         Row((Cell("Between training and other splits"), count_cell(found.exact_across), count_cell(found.near_across))),
     ]
     columns = (Column("Pairs", wide=True), Column("Exact", numeric=True), Column("Near", numeric=True))
-    return {"table": book.table("Duplicate records", columns, rows, notes=[found.rule, *found.notes]), "found": found}
+    return {"table": book.table("Duplicate records", columns, rows, notes=[found.rule, *found.notes])}

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditkit.errors import DataError
+from auditkit.influence.columns import Levels, describe
+from auditkit.influence.composition import OTHER, compose
+from auditkit.subject.types import UNKNOWN, Floats, Grouping
+
+
+def levels(codes: list[int] | np.ndarray, names: tuple[str, ...], *, always: bool = True) -> Levels:
+    return Levels("branch", names, np.asarray(codes, dtype=np.int64), always)
+
+
+def share_of(rows: list, name: str) -> float | None:  # type: ignore[type-arg]
+    return next((row.share.value for row in rows if row.level == name), None)
+
+
+def test_shares_are_counted_beside_the_base_with_wilson_limits() -> None:
+    n = 2000
+    codes = np.zeros(n, dtype=np.int64)
+    codes[:400] = 1
+    effects = np.linspace(1, -1, n)  # the largest effects lie in the first rows, all of level 1
+    found = {
+        (c.direction, c.top_share): c
+        for c in compose(effects, [levels(codes, ("south", "north"))], persons=None, minimum=10, level=0.95)
+    }
+    assert found["raises", 0.05].n == 100 and found["raises", 0.01].n == 20
+    # Everybody at the top is in the north, so the south would be a count of zero: nothing but one row is left.
+    assert found["raises", 0.05].rows == ()
+    effects[350:450] += 5
+    (composition,) = (
+        c
+        for c in compose(effects, [levels(codes, ("south", "north"))], persons=None, minimum=10, level=0.95)
+        if (c.direction, c.top_share) == ("raises", 0.05)
+    )
+    rows = {row.level: row for row in composition.rows}
+    assert rows["north"].share.value == 0.5 and rows["north"].base_share == 0.2 and rows["north"].lift == 2.5
+    assert rows["north"].share.n == 100 and rows["north"].share.method.startswith("Wilson")
+    assert rows["north"].share.low == pytest.approx(0.4038, abs=1e-4)
+
+
+def test_a_top_never_holds_records_that_go_the_other_way() -> None:
+    effects = np.full(1000, -1.0)
+    effects[:12] = 1.0
+    found = compose(effects, [], persons=None, minimum=10, level=0.95)
+    assert {(c.direction, c.top_share): c.n for c in found} == {
+        ("raises", 0.01): 10, ("raises", 0.05): 12, ("lowers", 0.01): 10, ("lowers", 0.05): 50,
+    }  # fmt: skip
+
+
+def test_persons_and_not_rows_are_counted_against_the_minimum() -> None:
+    effects = np.linspace(1, -1, 1000)
+    persons = np.arange(1000) // 5
+    found = compose(effects, [], persons=persons, minimum=10, level=0.95)
+    assert {c.top_share for c in found} == {0.05}  # 10 rows of the top 1 % are two persons
+
+
+@given(seed=st.integers(0, 10_000), minimum=st.integers(2, 12), count=st.integers(2, 6))
+def test_no_published_count_or_difference_tells_of_few(seed: int, minimum: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 1200
+    codes = rng.choice(count, size=n, p=rng.dirichlet(np.ones(count)))
+    effects: Floats = rng.normal(size=n) + rng.normal(size=count)[codes]
+    column = levels(codes, tuple(f"level {i}" for i in range(count)))
+    for composition in compose(effects, [column], persons=None, minimum=minimum, level=0.95):
+        counts = [row.share.events for row in composition.rows]
+        assert len(counts) != 1
+        assert all(c is not None and c >= minimum for c in counts)
+        if counts:
+            assert sum(c or 0 for c in counts) == composition.n
+        for row in composition.rows:
+            if row.level != OTHER:
+                beyond = round(row.base_share * n) - (row.share.events or 0)
+                assert composition.top_share < 0.05 or beyond == 0 or beyond >= minimum
+
+
+def frame() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    income = rng.normal(50, 10, 100)
+    income[:4] = np.nan
+    branch = np.array(["A", "B", None, "C"] * 25, dtype=object)
+    return pd.DataFrame({"income": income, "branch": branch, "flag": [True, False] * 50, "few": [1, 2, 3, 4] * 25})
+
+
+def test_columns_become_levels_with_missing_and_quartiles() -> None:
+    codes = np.arange(100) % 3 - 1
+    sex = Grouping("sex", ("f", "m"), codes.astype(np.int64), "m", True, columns=("sex",))
+    label = np.ones(100)
+    rows = np.arange(10, 90)
+    found = {
+        c.column: c
+        for c in describe(frame(), label, {"sex": sex}, rows, compare=("branch",), features=("income", "few", "flag"))
+    }
+    assert list(found) == ["sex", "label", "branch", "income", "few", "flag"]
+    assert found["sex"].labels == ("f", "m", "unknown")
+    assert ((found["sex"].codes == 2) == (codes[rows] == UNKNOWN)).all()
+    assert found["branch"].labels == ("A", "B", "C", "missing") and found["branch"].always
+    assert (found["branch"].codes == 3).sum() == 20
+    assert len(found["income"].labels) == 5 and not found["income"].always
+    assert np.bincount(found["income"].codes, minlength=5).tolist() == [20, 20, 20, 20, 0]
+    assert found["few"].labels == ("1", "2", "3", "4", "missing") and found["flag"].labels == (
+        "False",
+        "True",
+        "missing",
+    )
+
+
+def test_an_unknown_column_to_compare_is_a_data_error() -> None:
+    with pytest.raises(DataError, match="'brunch'"):
+        describe(frame(), np.ones(100), {}, np.arange(100), compare=("brunch",), features=())
+
+
+def test_only_features_that_differ_are_reported() -> None:
+    n = 2000
+    effects = np.linspace(1, -1, n)
+    same = Levels("same", ("a", "b"), np.arange(n, dtype=np.int64) % 2, False)
+    other = Levels(
+        "other",
+        ("a", "b"),
+        np.where(np.arange(n) < 60, np.arange(n) % 6 == 0, np.arange(n) % 3 != 0).astype(np.int64),
+        False,
+    )
+    (top,) = (
+        c
+        for c in compose(effects, [same, other], persons=None, minimum=5, level=0.95)
+        if (c.direction, c.top_share) == ("raises", 0.05)
+    )
+    assert {row.column for row in top.rows} == {"other"}
+    assert share_of(list(top.rows), "a") is not None
