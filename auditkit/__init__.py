@@ -6,6 +6,7 @@ The map, in the order in which data flows (ARCHITECTURE in short):
     notebook    audit(model, ...) and audit_file(path): the doors for Python
     run         the shell: disk, clock, environment and randomness enter here only
     pipeline    run_audit: the audit as one sentence
+    statements  facts, rule sets and limits, in words
     preflight   policy, data and model opened and checked, every complaint at once
     findings    rules meet numbers: verdicts and exit codes
     fairness    group statistics with intervals

@@ -15,24 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from auditkit import findings
+from auditkit import findings, statements
 from auditkit.fairness import assess as fairness
 from auditkit.influence import assess as influence
-from auditkit.policy.frameworks import Framework
 from auditkit.policy.schema import Policy
 from auditkit.preflight import Prepared
 from auditkit.privacy import assess as privacy
-from auditkit.result import (
-    NOT_STATED,
-    AuditResult,
-    Fact,
-    FairnessPart,
-    FrameworkItem,
-    FrameworkPart,
-    InfluencePart,
-    PrivacyPart,
-    Stamp,
-)
+from auditkit.result import AuditResult, FairnessPart, InfluencePart, PrivacyPart, Stamp
 from auditkit.subject.describe import describe_data, describe_model
 from auditkit.subject.predict import predict
 from auditkit.subject.slices import resolve
@@ -67,6 +56,7 @@ def run_audit(
     """
     policy, table, subject = prepared.policy, prepared.table, prepared.subject
     for_fairness, for_privacy = generator.spawn(2)
+    as_of = date.fromisoformat(stamp.as_of)
 
     progress("predict")
     predictions = predict(subject, table)
@@ -76,7 +66,9 @@ def run_audit(
     progress("influence")
     traced, scores = _influence(policy, subject, table, slices)
     progress("privacy")
-    private, arrays = _privacy(policy, subject, table, predictions, traced, scores, for_privacy)
+    private, arrays = _privacy(
+        policy, subject, table, predictions, scores=scores, no_scores=traced.reason, generator=for_privacy
+    )
     progress("judge")
     data = describe_data(policy, table, slices, tuple(subject.checks))
     model = describe_model(subject, predictions, level=policy.fairness.level)
@@ -86,13 +78,13 @@ def run_audit(
         groups=fair.groups,
         not_assessed=_not_assessed(fair, private),
         maximum_unknown=policy.fairness.maximum_unknown,
-        as_of=date.fromisoformat(stamp.as_of),
+        as_of=as_of,
     )
     result = AuditResult(
         title=policy.report.title or policy.name,
         stamp=stamp,
-        facts=_facts(policy),
-        policy=_redacted(prepared.resolved),
+        facts=statements.facts(policy),
+        policy=statements.redacted(prepared.resolved),
         conclusion=conclusion,
         findings=tuple(findings.worst_first(judged)),
         data=data,
@@ -100,8 +92,8 @@ def run_audit(
         fairness=fair,
         influence=traced,
         privacy=private,
-        frameworks=tuple(_framework(framework, date.fromisoformat(stamp.as_of)) for framework in prepared.frameworks),
-        limits=_limits(policy, fair, traced, private),
+        frameworks=tuple(statements.rule_set(framework, as_of) for framework in prepared.frameworks),
+        limits=statements.limits(policy, fair, traced, private),
         minimum_cell=policy.report.minimum_cell,
     )
     return Audit(result, {**arrays, **_answers(predictions)}, _record_tables(table, scores, arrays))
@@ -140,8 +132,9 @@ def _privacy(
     subject: Subject,
     table: Table,
     predictions: Predictions,
-    traced: InfluencePart,
+    *,
     scores: influence.InfluenceArrays | None,
+    no_scores: str,
     generator: np.random.Generator,
 ) -> tuple[PrivacyPart, dict[str, NDArray[Any]]]:
     train = table.rows("train")
@@ -160,7 +153,7 @@ def _privacy(
         persons=None if table.persons is None else {split: table.persons[table.rows(split)] for split in present},
         groupings=_groupings(table, "train"),
         self_influence=None if scores is None else scores.self_influence,
-        no_self_influence=traced.reason,
+        no_self_influence=no_scores,
         settings=policy.privacy,
         deployment=policy.deployment,
         minimum_cell=policy.report.minimum_cell,
@@ -179,104 +172,6 @@ def _not_assessed(fair: FairnessPart, private: PrivacyPart) -> dict[str, str]:
     """Family of measures -> why it does not apply, for the parts that were not assessed or could not be in part."""
     parts = {"fairness": (fair.status, fair.reason), "privacy": (private.status, private.reason)}
     return {name: reason for name, (status, reason) in parts.items() if status != "assessed" or reason}
-
-
-def _facts(policy: Policy) -> tuple[Fact, ...]:
-    """The first page's facts; what nobody stated is said to be not stated."""
-    use, data = policy.deployment, policy.data
-    released = None if use.released is None else "yes" if use.released else "no"
-    stated = {
-        "Owner": policy.owner, "Organisation": policy.report.organisation, "Purpose": policy.purpose,
-        "Domain": policy.domain, "Decision": use.decision, "Population": use.population,
-        "Access to the model": use.model_access, "Model released": released, "Data source": data.source,
-        "Period": data.period, "Sampling": data.sampling,
-        "Schedule": None if policy.schedule is None else f"every {policy.schedule.every}",
-    }  # fmt: skip
-    return tuple(Fact(name=name, value=text or NOT_STATED, stated=text is not None) for name, text in stated.items())
-
-
-def _redacted(resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """The policy as written, without what names a record: cases become their count."""
-    cases = resolved.get("cases")
-    shown = {key: value for key, value in resolved.items() if key != "extends"}
-    if cases:
-        shown["cases"] = f"{len(cases)} named in the policy file; ids are not published"
-    return shown
-
-
-def _framework(framework: Framework, as_of: date) -> FrameworkPart:
-    """A rule set with where each of its requirements is spoken to."""
-    computed = [
-        FrameworkItem(requirement=_asked(item.requirement, item.provision), kind="computed", evidence=item.section)
-        for item in framework.computed
-    ]
-    attested = [
-        FrameworkItem(requirement=_asked(item.requirement, item.provision), kind="attested", evidence="a named person")
-        for item in framework.attested
-    ]
-    missing = tuple(
-        f"Not computed by this version: {_asked(item.requirement, item.provision)}" for item in framework.not_computed
-    )
-    start, end = framework.effective_from, framework.effective_until
-    effective = " ".join(
-        [f"from {start.isoformat()}" if start else "", f"until {end.isoformat()}" if end else ""]
-    ).strip()
-    return FrameworkPart(
-        id=framework.id, title=framework.title, jurisdiction=framework.jurisdiction, citation=framework.citation,
-        as_of=framework.as_of.isoformat(), status=framework.status.replace("_", " "),
-        effective=effective or NOT_STATED, superseded_by=framework.superseded_by or "", certainty=framework.certainty,
-        notes=(*framework.status_notes(as_of), *framework.notes, *missing, framework.disclaimer),
-        items=(*computed, *attested),
-    )  # fmt: skip
-
-
-def _asked(requirement: str, provision: str | None) -> str:
-    return f"{requirement} ({provision})" if provision else requirement
-
-
-def _limits(
-    policy: Policy, fair: FairnessPart, traced: InfluencePart, private: PrivacyPart
-) -> tuple[Fact, ...]:
-    """What this audit could not know, in sentences."""
-    limits = [
-        Fact(
-            name="Association, not cause",
-            value="A difference between groups is observed on the evaluation records. The audit does not say why it is there.",
-        )
-    ]
-    if policy.data.label.means == "past-decision":
-        limits.append(Fact(name="Labels are past decisions", value=PAST_DECISIONS))
-    limits += [
-        Fact(name=f"{name} not assessed", value=part.reason)
-        for name, part in (("Fairness", fair), ("Influence", traced), ("Privacy", private))
-        if part.status != "assessed"
-    ]
-    if traced.status == "assessed":
-        limits.append(Fact(name="Influence is a prediction", value=INFLUENCE))
-        limits.append(
-            Fact(name="Fidelity floor not applied", value=FLOOR.format(floor=policy.influence.fidelity_floor))
-        )
-    if private.status == "assessed":
-        limits.append(Fact(name="No bank of retrained models", value=NO_BANK))
-    return tuple(limits)
-
-
-PAST_DECISIONS: Final = (
-    "The label is what was decided in the past, not what happened. Agreement with it is agreement with past decisions, "
-    "which may themselves differ between groups."
-)
-INFLUENCE: Final = (
-    "Effects are predicted for the removal of one record at a time. Effects of several records do not simply add up, "
-    "and a set's effect has to be verified by retraining."
-)
-FLOOR: Final = (
-    "The policy asks to withhold attributions whose fidelity to retraining is below {floor:g}. This version does not "
-    "retrain, so fidelity was not measured and nothing was withheld for it."
-)
-NO_BANK: Final = (
-    "Without retrained models no record's membership risk can be calibrated: the policy's risk threshold was not "
-    "applied, and outsized self-influence is a ranking only."
-)
 
 
 def _answers(predictions: Predictions) -> dict[str, NDArray[Any]]:

@@ -23,7 +23,8 @@ model: {{adapter: predictions, decision: approved}}
 protected:
   sex: {{column: sex, groups: [female, male], reference: male}}
 rules:
-  - {{id: F1, measure: fairness.impact_ratio, on: sex, op: ">=", threshold: {threshold}, severity: high, because: a test}}
+  - {{id: F1, measure: fairness.impact_ratio, on: sex, op: ">=", threshold: {threshold}, severity: high,
+     because: a test}}
 report: {{formats: [json]}}
 """
 

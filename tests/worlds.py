@@ -110,7 +110,7 @@ def digits(n: int = 300, *, l2: float = 1e-3, split_seed: int = 0) -> SoftmaxWor
 def _world(
     x: Floats, y: Ints, *, split_seed: int, l2: float, classes: int, scale: bool, n: int | None = None
 ) -> SoftmaxWorld:
-    # A legacy permutation: the split on which the published figures of plain influence functions were taken.
+    # The reference figures name no split. On this one plain influence functions come closest to them.
     order = np.random.RandomState(split_seed).permutation(len(x))
     cut = int(0.8 * len(x))
     a, b, ya, yb = x[order[:cut]], x[order[cut:]], y[order[:cut]], y[order[cut:]]

@@ -115,7 +115,8 @@ def comparisons(
     if compared.size == 0:
         return tuple(out[0]), tuple(out[1])
     sample = cells.sample(metric)
-    drawn = bootstrap.resampled(sample, replicates=settings.replicates, generator=generator)
+    extra = bootstrap.added(level=settings.level, family=compared.size)
+    drawn = bootstrap.resampled(sample, extra=extra, replicates=settings.replicates, generator=generator)
     enough = compared[found.events[compared] >= MINIMUM_EVENTS]
     if found.events[reference] < MINIMUM_EVENTS:
         enough = enough[:0]

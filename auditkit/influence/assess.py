@@ -218,5 +218,5 @@ def _stated_penalty(problem: Problem) -> str:
 def _cases(count: int) -> tuple[Quality, ...]:
     if not count:
         return ()
-    text = f"{count} single cases were assessed; their results are restricted and not part of this report."
+    text = f"Single cases assessed: {count}; their results are restricted and not part of this report."
     return (Quality(name="cases", value=None, text=text),)

@@ -70,7 +70,7 @@ def _of_column(name: str, values: pd.Series[str], *, always: bool) -> Levels:
     if numeric and values.nunique() > _DISTINCT:
         return _binned(name, np.asarray(values, dtype=np.float64), always=always)
     codes, levels = pd.factorize(values, sort=True)
-    labels = (*(str(level) for level in levels), MISSING)
+    labels = (*(f"{level:g}" if isinstance(level, float) else str(level) for level in levels), MISSING)
     return Levels(name, labels, np.where(codes < 0, len(levels), codes).astype(np.int64), always)
 
 

@@ -2,7 +2,8 @@
 
 For one measure and one direction, the top share (1 % and 5 %) of the training records is split by every column. A level
 is named only if at least `minimum` persons of it are among the top, and so many (or none) are not; else it joins
-"other levels". The 1 % lie inside the 5 %, so a level is named in both only if the ring between them passes too.
+"other levels". Where one level holds all but a few, that is said as a band. The 1 % lie inside the 5 %, so a level is
+named in both only if the ring between them passes too.
 
 Wrong when: shares are read as simultaneous (intervals are one by one), or as what causes the effect.
 """
@@ -15,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from auditkit.influence.columns import Levels
-from auditkit.result import Composition, CompositionRow
+from auditkit.result import Composition, CompositionRow, Estimate
 from auditkit.stats.intervals import wilson
 from auditkit.subject.types import Floats, Ints, Mask
 
@@ -66,31 +67,32 @@ def _rows(
 ) -> tuple[CompositionRow, ...]:
     always, differing = [], []
     for column in columns:
-        for name, members in _pooled(column, rings, persons, minimum=minimum):
-            row = _row(column.column, name, members, top, level=level)
-            if column.always:
-                always.append(row)
-            elif _differs(row):
-                differing.append(row)
-    differing.sort(key=lambda row: -abs((row.share.value or 0.0) - row.base_share))
+        masks = [column.codes == code for code in range(len(column.labels))]
+        named = _named(masks, rings, persons, minimum)
+        rest = _union(masks, named)
+        rows = [_row(column.column, column.labels[i], masks[i], top, level=level) for i in named]
+        if named and _large(rest, rings, persons, minimum):
+            rows.append(_row(column.column, OTHER, rest, top, level=level))
+        elif len(named) == 1:
+            # All but a few are of one level: the strongest finding there is, told without telling of the few.
+            few = (minimum - 1) * rows_per_person(persons)
+            rows = _band(column.column, column.labels[named[0]], masks[named[0]], top, few, level=level)
+        if column.always:
+            always += rows
+        else:
+            differing += [row for row in rows if _differs(row)]
+    differing.sort(key=lambda row: -abs(_centre(row) - row.base_share))
     return (*always, *differing[:_MOST_DIFFERENT])
 
 
-def _pooled(
-    column: Levels, rings: tuple[Mask, ...], persons: Ints | None, *, minimum: int
-) -> Iterator[tuple[str, Mask]]:
-    """Levels that may be named with their members [N], then the rest as one; nothing if only one row were left."""
-    masks = [column.codes == code for code in range(len(column.labels))]
+def _named(masks: Sequence[Mask], rings: tuple[Mask, ...], persons: Ints | None, minimum: int) -> list[int]:
+    """Levels that may be named, so that the rest is nobody, large enough, or the few beside a single level."""
     named = [i for i, mask in enumerate(masks) if _large(mask, rings, persons, minimum)]
     rest = _union(masks, named)
-    while named and rest.any() and not _large(rest, rings, persons, minimum):
+    while len(named) > 1 and (rest & rings[0]).any() and not _large(rest, rings, persons, minimum):
         named.remove(min(named, key=lambda i: int((masks[i] & rings[0]).sum())))
         rest = _union(masks, named)
-    if len(named) + int(rest.any()) > 1:
-        for i in named:
-            yield column.labels[i], masks[i]
-        if rest.any():
-            yield OTHER, rest
+    return named
 
 
 def _union(masks: Sequence[Mask], named: Sequence[int]) -> Mask:
@@ -116,6 +118,35 @@ def _row(column: str, name: str, members: Mask, top: Mask, *, level: float) -> C
     base = float(members.mean())
     lift = None if share.value is None or base == 0 else share.value / base
     return CompositionRow(column=column, level=name, share=share, base_share=base, lift=lift)
+
+
+def _band(column: str, name: str, members: Mask, top: Mask, few: int, *, level: float) -> list[CompositionRow]:
+    """One row that says `all but at most few`, the same whether those few are none or some."""
+    n = int(top.sum())
+    if n - few < few:
+        return []
+    low = wilson(events=n - few, n=n, level=level).low
+    share = Estimate(
+        value=None,
+        low=low,
+        high=1.0,
+        level=level,
+        n=n,
+        method="Wilson score interval, banded",
+        withheld=f"all of them but at most {few}; the interval covers every such number",
+    )
+    return [CompositionRow(column=column, level=name, share=share, base_share=float(members.mean()), lift=None)]
+
+
+def _centre(row: CompositionRow) -> float:
+    if row.share.value is not None:
+        return row.share.value
+    return 1.0 if row.share.low is None else row.share.low
+
+
+def rows_per_person(persons: Ints | None) -> int:
+    """The most training records that one person has."""
+    return 1 if persons is None else int(np.unique(persons, return_counts=True)[1].max(initial=1))
 
 
 def _differs(row: CompositionRow) -> bool:

@@ -91,6 +91,24 @@ def load(path: Path) -> LoadedPolicy:
     )
 
 
+def from_mapping(data: Mapping[str, Any]) -> Policy:
+    """A policy that was stated in Python, in the form that YAML would have; complaints are placed by key.
+
+    Raises:
+        PolicyError: every complaint, each with its key, the value met and what to do.
+    """
+
+    def locate(key_path: KeyPath) -> str:
+        return ".".join(str(key) for key in key_path)
+
+    complaints: list[Complaint] = []
+    policy = _validate(data, locate, complaints)
+    complaints += check(Draft.of(_lift(data)), locate)
+    if complaints or policy is None:
+        raise PolicyError(list(dict.fromkeys(complaints)))
+    return policy
+
+
 def digest_of(resolved: Mapping[str, Any]) -> str:
     """sha256 (hex) over canonical JSON: sorted keys, no spaces, UTF-8."""
     text = json.dumps(resolved, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

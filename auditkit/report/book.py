@@ -15,6 +15,8 @@ from auditkit.report import wording
 from auditkit.result import AuditResult, Estimate, Measurement, Verdict
 
 Medium = Literal["html", "pdf"]
+Pivot = dict[str, dict[str, Measurement]]
+"""measure -> group -> row, in the order of the result."""
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,11 @@ def measure_title(measure: str, titles: dict[str, str]) -> str:
     return words[:1].upper() + words[1:]
 
 
+def lowered(title: str) -> str:
+    """A title inside a sentence; abbreviations keep their capitals."""
+    return title if title[:2].isupper() else title[:1].lower() + title[1:]
+
+
 def requirement(finding: Finding, unit: str) -> str:
     """`at least 0.80`."""
     return f"{OPERATORS[finding.op]} {threshold(finding.threshold, unit)}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+from auditkit.errors import Complaint, ModelError
 from auditkit.policy.schema import Policy
 from auditkit.subject.types import Subject, Table
 
@@ -35,3 +36,22 @@ def open_subject(policy: Policy, table: Table, base: Path) -> Subject:
     """
     opener: Opener = import_module(ADAPTERS[policy.model.adapter]).open_subject
     return opener(policy, table, base)
+
+
+def bring(model: object, policy: Policy, table: Table) -> Subject:
+    """A model that a user holds in memory: a Subject as it is, an estimator, or an object of the `python` protocol.
+
+    Raises:
+        ModelError: it is none of these, or breaks what its kind asks for.
+    """
+    from auditkit.subject.adapters import estimator, python
+
+    if isinstance(model, Subject):
+        return model
+    if callable(getattr(model, "predict_proba", None)):
+        return estimator.bind(model, policy, table)
+    if hasattr(model, "module") and hasattr(model, "favourable_score"):
+        return python.follow(model, policy, table)
+    message = f"a {type(model).__name__} is no model that auditkit can ask"
+    hint = "pass an estimator with predict_proba, an object of the `python` protocol, or a Subject"
+    raise ModelError(Complaint(message, "model", hint))

@@ -37,19 +37,18 @@ def overlaps(
         features_stated: whether the policy lists them; else they are all columns but keys, label and weight.
     """
     present = [name for name in ("train", "reserve", "evaluation") if (split == name).any()]
-    pairs = [pair for pair in EARLIER if set(pair) <= set(present)]
     rows = pd.util.hash_pandas_object(features, index=False).to_numpy() if features.shape[1] else None
-    what = "the same values in every feature" if features_stated else "the same values in every column"
+    what = f"the same values in every {'feature' if features_stated else 'column'}"
     found: list[Check] = []
-    for later, earlier in pairs:
+    for later, earlier in (pair for pair in EARLIER if set(pair) <= set(present)):
         other = "training" if earlier == "train" else earlier
         if ids is not None:
             count = _shared(ids, split, later, earlier)
             found.append(Check(f"ids, {later}/{earlier}", count, f"{later} records whose id occurs in {other}"))
         if persons is not None:
             count = _shared(persons, split, later, earlier)
-            text = f"{later} records of a person who has records in {other}"
-            found.append(Check(f"persons, {later}/{earlier}", count, text))
+            said = f"{later} records of a person who has records in {other}"
+            found.append(Check(f"persons, {later}/{earlier}", count, said))
         if rows is not None:
             count = _shared(rows, split, later, earlier)
             text = f"{later} records with {what} as a record of {other}"

@@ -24,11 +24,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from auditkit.errors import Complaint
+from auditkit.errors import Complaint, DataError
 from auditkit.subject.values import PLAIN_NUMBER, counted, listing, number
 
 TEXT_SUFFIXES = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 PARQUET_SUFFIXES = (".parquet", ".pq")
+OTHER_SEPARATORS = (",", ";", "\t", "|")
 EXACT = 2**53
 
 
@@ -98,6 +99,21 @@ def read_file(path: Path, *, missing: tuple[str, ...], where: str, complaints: l
         return None
 
 
+def hold(name: str, frame: pd.DataFrame, *, missing: tuple[str, ...] = ()) -> DataFile:
+    """A frame that a user holds in memory, as if it had been written to Parquet and read; its index is left out.
+
+    Raises:
+        DataError: a column's name is not text, or a column mixes types that Parquet cannot hold.
+    """
+    try:
+        sink = pa.BufferOutputStream()
+        pa.parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), sink)
+        content = sink.getvalue().to_pybytes()
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise DataError(Complaint(f"the frame cannot be read: {_reason(error)}", name)) from error
+    return _parquet(name, content, sha256(content).hexdigest(), missing)
+
+
 def _reason(error: Exception) -> str:
     """What the reader said, without the cells it quotes."""
     said = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -135,6 +151,11 @@ def _text(
     header = _header(content, separator)
     if header is None:
         complaints.append(Complaint("the file is empty", name))
+        return None
+    other = next((mark for mark in OTHER_SEPARATORS if mark != separator and mark in header[0]), None)
+    if len(header) == 1 and other is not None:
+        hint = "save it with commas (.csv) or tabs (.tsv)"
+        complaints.append(Complaint(f"the header is one column; its names seem separated by {other!r}", name, hint))
         return None
     uneven: list[tuple[int, int]] = []
 

@@ -45,7 +45,18 @@ def read_table(policy: Policy, locate: Locate) -> Table:
         DataError: everything that is wrong with the files, at once.
     """
     complaints: list[Complaint] = []
-    files = _read_files(policy, locate, complaints)
+    return table_of(policy, _read_files(policy, locate, complaints), locate, complaints)
+
+
+def table_of(
+    policy: Policy, files: dict[Split, DataFile], locate: Locate, complaints: list[Complaint] | None = None
+) -> Table:
+    """Check and stack files that were read; `complaints` are those that reading gave already.
+
+    Raises:
+        DataError: everything that is wrong with the files, at once.
+    """
+    complaints = [] if complaints is None else complaints
     lacking = _lacking(policy, files, locate, complaints)
     if not files or "evaluation" not in files:
         raise DataError(complaints)

@@ -16,7 +16,7 @@ from auditkit.fairness.notes import METRIC_NOTES
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.booleans()), min_size=1, max_size=60)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(ROWS)
 def test_point_values_equal_fairlearns_on_the_rows(rows: list[tuple[int, bool, bool]]) -> None:
     codes, truth, decision = (np.array(column) for column in zip(*rows, strict=True))

@@ -30,8 +30,23 @@ def test_shares_are_counted_beside_the_base_with_wilson_limits() -> None:
         for c in compose(effects, [levels(codes, ("south", "north"))], persons=None, minimum=10, level=0.95)
     }
     assert found["raises", 0.05].n == 100 and found["raises", 0.01].n == 20
-    # Everybody at the top is in the north, so the south would be a count of zero: nothing but one row is left.
-    assert found["raises", 0.05].rows == ()
+    # Everybody at the top is in the north; that nobody is in the south must not be told apart from a few.
+    (row,) = found["raises", 0.05].rows
+    assert (row.level, row.share.value, row.share.high, row.lift) == ("north", None, 1.0, None)
+    assert (
+        row.share.low is not None and 0.8 < row.share.low < 0.91 and "all of them but at most 9" in row.share.withheld
+    )
+    effects[3] = effects[7] = -0.5
+    again = compose(
+        effects,
+        [levels(np.where(np.isin(np.arange(n), (95, 96)), 0, codes), ("south", "north"))],
+        persons=None,
+        minimum=10,
+        level=0.95,
+    )
+    (other,) = next(c for c in again if (c.direction, c.top_share) == ("raises", 0.05)).rows
+    assert other.share == row.share
+    effects = np.linspace(1, -1, n)
     effects[350:450] += 5
     (composition,) = (
         c
@@ -68,12 +83,12 @@ def test_no_published_count_or_difference_tells_of_few(seed: int, minimum: int, 
     effects: Floats = rng.normal(size=n) + rng.normal(size=count)[codes]
     column = levels(codes, tuple(f"level {i}" for i in range(count)))
     for composition in compose(effects, [column], persons=None, minimum=minimum, level=0.95):
-        counts = [row.share.events for row in composition.rows]
-        assert len(counts) != 1
-        assert all(c is not None and c >= minimum for c in counts)
-        if counts:
-            assert sum(c or 0 for c in counts) == composition.n
-        for row in composition.rows:
+        told = [row for row in composition.rows if row.share.value is not None]
+        assert len(told) != 1 and len(composition.rows) - len(told) <= 1
+        assert all(row.share.events is not None and row.share.events >= minimum for row in told)
+        if told:
+            assert sum(row.share.events or 0 for row in told) == composition.n
+        for row in told:
             if row.level != OTHER:
                 beyond = round(row.base_share * n) - (row.share.events or 0)
                 assert composition.top_share < 0.05 or beyond == 0 or beyond >= minimum
@@ -84,7 +99,7 @@ def frame() -> pd.DataFrame:
     income = rng.normal(50, 10, 100)
     income[:4] = np.nan
     branch = np.array(["A", "B", None, "C"] * 25, dtype=object)
-    return pd.DataFrame({"income": income, "branch": branch, "flag": [True, False] * 50, "few": [1, 2, 3, 4] * 25})
+    return pd.DataFrame({"income": income, "branch": branch, "flag": [True, False] * 50, "few": [1.0, 2, 3, 4] * 25})
 
 
 def test_columns_become_levels_with_missing_and_quartiles() -> None:

@@ -1,18 +1,13 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import pytest
 import tinyhtml5
 
-sys.path.insert(0, str(Path(__file__).parent))  # the example is shared with the browser tests
-
-import example
-
 from auditkit.report import html, pdf
 from auditkit.result import AuditResult
+from tests.report import example
 
 
 @pytest.fixture(scope="session")

@@ -84,7 +84,8 @@ def test_three_significant_digits_need_no_decoding(number: float | None, expecte
     ("measure", "expected"),
     [
         ("privacy.tpr_at_fpr_0.01", "True-positive rate at a false-positive rate of 1 %"),
-        ("fairness.selection_rate", "Selection rate"), ("privacy.attack_auc", "AUC of the membership attack"), ("privacy.loss_gap", "Loss gap"),
+        ("fairness.selection_rate", "Selection rate"), ("privacy.attack_auc", "AUC of the membership attack"),
+        ("privacy.loss_gap", "Loss gap"),
     ],
 )  # fmt: skip
 def test_a_measure_without_a_title_reads_as_words(measure: str, expected: str) -> None:

@@ -22,7 +22,8 @@ def one_record_each(events: Ints, trials: Ints) -> bootstrap.Sample:
 
 
 def bands(sample: bootstrap.Sample, *, replicates: int, seed: int, k: int = 1) -> dict[str, bootstrap.Band]:
-    drawn = bootstrap.resampled(sample, replicates=replicates, generator=np.random.default_rng(seed))
+    extra = bootstrap.added(level=0.95, family=k)
+    drawn = bootstrap.resampled(sample, extra=extra, replicates=replicates, generator=np.random.default_rng(seed))
     groups = np.arange(k)
     return {
         kind: bootstrap.compare(sample=sample, drawn=drawn, groups=groups, reference=k, scale=kind, level=0.95)
@@ -51,14 +52,14 @@ def test_kinds_outside_the_denominator_are_dropped_and_equal_kinds_joined() -> N
     assert (merged.events.tolist(), merged.trials.tolist(), merged.counts.tolist()) == ([[1, 0]], [[1, 0]], [7])
     nobody = bootstrap.Sample(events=np.zeros((1, 2), int), trials=np.zeros((1, 2), int), counts=np.array([5]))
     with pytest.raises(NumericsError):
-        bootstrap.resampled(nobody, replicates=10, generator=np.random.default_rng(0))
+        bootstrap.resampled(nobody, extra=0.6, replicates=10, generator=np.random.default_rng(0))
 
 
 def test_a_chunk_boundary_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     sample = one_record_each(np.array([12, 30]), np.array([50, 90]))
-    whole = bootstrap.resampled(sample, replicates=1_000, generator=np.random.default_rng(4))
+    whole = bootstrap.resampled(sample, extra=0.6, replicates=1_000, generator=np.random.default_rng(4))
     monkeypatch.setattr(bootstrap, "_CHUNK", 700)
-    parts = bootstrap.resampled(sample, replicates=1_000, generator=np.random.default_rng(4))
+    parts = bootstrap.resampled(sample, extra=0.6, replicates=1_000, generator=np.random.default_rng(4))
     assert np.array_equal(whole.rate, parts.rate)
     assert np.array_equal(whole.error, parts.error)
 
@@ -66,7 +67,7 @@ def test_a_chunk_boundary_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None
 def test_persons_who_repeat_themselves_widen_by_the_root_of_two() -> None:
     single = one_record_each(np.array([300, 400]), np.array([1000, 1000]))
     twice = bootstrap.Sample(events=2 * single.events, trials=2 * single.trials, counts=single.counts // 2)
-    assert bootstrap.observed(twice).trials.tolist() == bootstrap.observed(single).trials.tolist()
+    assert bootstrap.observed(twice, extra=0.6).trials.tolist() == bootstrap.observed(single, extra=0.6).trials.tolist()
     width = [
         float((band.high - band.low)[0])
         for band in (bands(s, replicates=10_000, seed=3)["difference"] for s in (single, twice))
@@ -89,6 +90,7 @@ def test_limits_hold_the_observed_value_and_stay_in_range() -> None:
         (30, 100, 0.30, 0.50, 1),
         (100, 100, 0.20, 0.20, 4),
         (60, 400, 0.40, 0.50, 4),
+        (30, 1000, 0.90, 0.90, 4),  # half an event added, whatever the family, covers 0.87 here
         (30, 1000, 0.50, 0.50, 8),  # one common standard error covers 0.88 here
     ],
 )
@@ -110,6 +112,11 @@ def test_family_wise_coverage(n: int, n0: int, p: float, p0: float, k: int) -> N
     for kind, count in judged.items():
         if count >= samples // 2:
             assert held[kind] / count >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / count)
+
+
+def test_more_is_added_where_the_family_reaches_further_into_the_tails() -> None:
+    assert bootstrap.added(level=0.95, family=1) == pytest.approx(1.959964**2 / 6)
+    assert bootstrap.added(level=0.95, family=8) > bootstrap.added(level=0.95, family=4) > 1.0
 
 
 def test_intervals_narrow_as_records_come() -> None:

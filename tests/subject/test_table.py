@@ -129,6 +129,7 @@ def test_parquet_keeps_its_types_and_reads_missing_texts_and_decimals(lender: An
         ("e.csv", b"", "e.csv: the file is empty"),
         ("e.csv", HEAD.encode(), "e.csv: the file has a header and no records"),
         ("e.csv", b"id,a\n\xff,1\n", "e.csv: cannot be read: the text is not UTF-8; save the file as UTF-8"),
+        ("e.csv", b"a;b;c\n1;2;3\n", "e.csv: the header is one column; its names seem separated by ';'; save it with"),
         ("e.csv.gz", b"no gzip", "e.csv.gz: cannot be read: Not a gzipped file"),
         ("e.parquet", b"no parquet", "e.parquet: cannot be read: "),
         ("e.xlsx", b"", "policy.yaml:data.evaluation: cannot tell the format of 'e.xlsx'; use .csv"),

@@ -80,7 +80,15 @@ def open_subject(policy: Policy, table: Table, base: Path) -> Subject:
         ModelError: no such function, it fails, or what it returns has no usable `predict_proba`, unknown classes, other
             features, or cannot be fitted.
     """
-    estimator = _obtain(policy, policy.model.path or base)
+    return bind(_obtain(policy, policy.model.path or base), policy, table)
+
+
+def bind(estimator: Any, policy: Policy, table: Table) -> Subject:
+    """Bind an object with `predict_proba` to the data, fitting it on the training rows where it is not fitted.
+
+    Raises:
+        ModelError: see `open_subject`.
+    """
     columns = _columns(estimator, policy, table)
     unfitted = _unfitted(estimator)
     if unfitted:

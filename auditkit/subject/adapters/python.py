@@ -55,6 +55,15 @@ def open_subject(policy: Policy, table: Table, base: Path) -> Subject:
     spec = str(policy.model.subject)
     if isinstance(found, type) or (callable(found) and not hasattr(found, "favourable_score")):
         found = _ask(spec, found)
+    return follow(found, policy, table)
+
+
+def follow(found: Any, policy: Policy, table: Table) -> Subject:
+    """Hold an object against the protocol on a few evaluation rows, and bring it.
+
+    Raises:
+        ModelError: every breach that can be seen at once.
+    """
     first = table.rows("evaluation")[:TRIED]
     subject = _follows(found, table.frame.iloc[first], table.label[first])
     features = (*policy.data.numeric, *policy.data.categorical)

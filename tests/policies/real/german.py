@@ -1,4 +1,4 @@
-"""A bank's own module, as the `estimator` adapter meets it: functions that return something with fit and predict_proba."""
+"""A bank's own module, as the `estimator` adapter meets it: functions that return what has fit and predict_proba."""
 
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression

@@ -1,0 +1,122 @@
+"""What an audit states besides its figures: the policy's facts, its rule sets, and what this audit could not know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import PurePath
+from typing import Any, Final
+
+from auditkit.policy.frameworks import Framework
+from auditkit.policy.schema import Policy
+from auditkit.result import (
+    NOT_STATED,
+    Fact,
+    FairnessPart,
+    FrameworkItem,
+    FrameworkPart,
+    InfluencePart,
+    PrivacyPart,
+)
+
+ASSOCIATION: Final = (
+    "A difference between groups is observed on the evaluation records. The audit does not say why it is there."
+)
+PAST_DECISIONS: Final = (
+    "The label is what was decided in the past, not what happened. Agreement with it is agreement with past decisions, "
+    "which may themselves differ between groups."
+)
+INFLUENCE: Final = (
+    "Effects are predicted for the removal of one record at a time. Effects of several records do not simply add up, "
+    "and a set's effect has to be verified by retraining."
+)
+FLOOR: Final = (
+    "The policy asks to withhold attributions whose fidelity to retraining is below {floor:g}. This version does not "
+    "retrain, so fidelity was not measured and nothing was withheld for it."
+)
+NO_BANK: Final = (
+    "Without retrained models no record's membership risk can be calibrated: the policy's risk threshold was not "
+    "applied, and outsized self-influence is a ranking only."
+)
+
+
+def facts(policy: Policy) -> tuple[Fact, ...]:
+    """The first page's facts; what nobody stated is said to be not stated."""
+    use, data = policy.deployment, policy.data
+    released = None if use.released is None else "yes" if use.released else "no"
+    stated = {
+        "Owner": policy.owner, "Organisation": policy.report.organisation, "Purpose": policy.purpose,
+        "Domain": policy.domain, "Decision": use.decision, "Population": use.population,
+        "Access to the model": use.model_access, "Model released": released, "Data source": data.source,
+        "Period": data.period, "Sampling": data.sampling,
+        "Schedule": None if policy.schedule is None else f"every {policy.schedule.every}",
+    }  # fmt: skip
+    return tuple(Fact(name=name, value=text or NOT_STATED, stated=text is not None) for name, text in stated.items())
+
+
+def redacted(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """The policy as written, without what names a record or a machine: cases become a count, absolute paths a name."""
+    shown: dict[str, Any] = {key: _named(value) for key, value in resolved.items() if key != "extends"}
+    if resolved.get("cases"):
+        shown["cases"] = f"{len(resolved['cases'])} named in the policy file; ids are not published"
+    return shown
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _named(inner) for key, inner in value.items()}
+    if isinstance(value, str) and value.startswith("/"):
+        return PurePath(value).name
+    return value
+
+
+def rule_set(framework: Framework, as_of: date) -> FrameworkPart:
+    """A rule set with where each of its requirements is spoken to."""
+    computed = [
+        FrameworkItem(requirement=_asked(item.requirement, item.provision), kind="computed", evidence=item.section)
+        for item in framework.computed
+    ]
+    attested = [
+        FrameworkItem(requirement=_asked(item.requirement, item.provision), kind="attested", evidence="a named person")
+        for item in framework.attested
+    ]
+    missing = tuple(
+        f"Not computed by this version: {_asked(item.requirement, item.provision)}" for item in framework.not_computed
+    )
+    start, end = framework.effective_from, framework.effective_until
+    effective = " ".join(
+        [f"from {start.isoformat()}" if start else "", f"until {end.isoformat()}" if end else ""]
+    ).strip()
+    return FrameworkPart(
+        id=framework.id, title=framework.title, jurisdiction=framework.jurisdiction, citation=framework.citation,
+        as_of=framework.as_of.isoformat(), status=framework.status.replace("_", " "),
+        effective=effective or NOT_STATED, superseded_by=framework.superseded_by or "", certainty=framework.certainty,
+        notes=(*framework.status_notes(as_of), *framework.notes, *missing, framework.disclaimer),
+        items=(*computed, *attested),
+    )  # fmt: skip
+
+
+def _asked(requirement: str, provision: str | None) -> str:
+    return f"{requirement} ({provision})" if provision else requirement
+
+
+def limits(
+    policy: Policy, fair: FairnessPart, traced: InfluencePart, private: PrivacyPart
+) -> tuple[Fact, ...]:
+    """What this audit could not know, in sentences."""
+    found = [Fact(name="Association, not cause", value=ASSOCIATION)]
+    if policy.data.label.means == "past-decision":
+        found.append(Fact(name="Labels are past decisions", value=PAST_DECISIONS))
+    found += [
+        Fact(name=f"{name} not assessed", value=part.reason)
+        for name, part in (("Fairness", fair), ("Influence", traced), ("Privacy", private))
+        if part.status != "assessed"
+    ]
+    if traced.status == "assessed":
+        found.append(Fact(name="Influence is a prediction", value=INFLUENCE))
+        found.append(
+            Fact(name="Fidelity floor not applied", value=FLOOR.format(floor=policy.influence.fidelity_floor))
+        )
+    if private.status == "assessed":
+        found.append(Fact(name="No bank of retrained models", value=NO_BANK))
+    return tuple(found)
