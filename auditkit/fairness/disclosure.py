@@ -1,23 +1,21 @@
 """Disclosure control: no published figure shows fewer than the minimum cell, and none lets one be derived.
 
-Three rules, applied to groups of one attribute or intersection (m is the minimum cell, counted in persons):
+Three rules, applied to the groups of one attribute or intersection (m is the minimum cell, counted in persons):
 
 1. A group's count below m is not published (zero is: it concerns nobody).
-2. A group is *closed* when one of its cells (truth x decision) holds fewer than m, zero included: 0 % or 100
-% of a
-   group tells of everyone in it. Nothing of a closed group is published exactly: events and denominators are
-   withheld, rates, differences and ratios are rounded to a step that is at least m/2 records wide, interval
-   limits outwards (so that rounding never decides a rule that the exact interval leaves open). Where no step
-   up to 0.2 is that wide, the value is withheld. Groups below the minimum group publish no figures at all.
-3. What is withheld could be derived by subtracting the published groups from a published whole (all records,
-or an
-   attribute's group that an intersection divides). So wherever the other withheld members of such a line
-   hold fewer than m persons together, its smallest published member is withheld or closed as well.
+2. A group is *closed* when one of its cells (truth x decision) holds fewer than m, zero included: 0 % or 100 %
+   of a class tells of everyone in it. Nothing of a closed group is published exactly: events and denominators
+   are withheld, rates, differences and ratios are rounded to a step at least m/2 records wide, interval limits
+   outwards (so that rounding never decides a rule that the exact interval leaves open; a rule with `proof: point`
+   judges the rounded value). Where no step up to 0.2 is that wide, the value is withheld. Groups below the
+   minimum group publish no figures at all.
+3. What is withheld could be derived by subtracting the published groups from a published whole (all records, or
+   an attribute's group that an intersection divides). So wherever the other withheld members of such a line hold
+   fewer than m persons together, its smallest published member is withheld or closed as well.
 
-Limits, for the reader of the code: several rounded figures of one group narrow its cells further than one
-does, and the cells of unknown membership, which no table shows, can be bounded from the whole. Membership
-that is known exactly from two attributes at once is only protected where the policy declares that
-intersection.
+Limits, for the reader of the code: several rounded figures of one group narrow its cells further than one does.
+The cells of unknown membership, which no table shows, can be derived from the whole where every group is open.
+What two attributes tell together is only protected where the policy declares their intersection.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def test_the_fetcher_keeps_to_its_folders(tmp_path: Path) -> None:
 
 def test_a_memory_limit_is_an_error_with_words() -> None:
     with pytest.raises(AuditError, match=r"report\.pdf could not be made"):
-        pdf.press(job("<p>x</p>", memory=120 * 2**20), timeout=60)
+        pdf.press(job("<p>x</p>", memory=40 * 2**20), timeout=60)
 
 
 def test_a_time_limit_is_an_error_with_words() -> None:
