@@ -149,6 +149,9 @@ def _group_verdict(row: Measurement, rule: Rule) -> GroupVerdict:
         return _open(row, rule, estimate.withheld or "not estimable")
     side = side_of(estimate.value, rule.op, rule.threshold)
     if rule.proof == "point":
+        doubt = _doubt(estimate, estimate.value, rule.threshold)
+        if doubt:
+            return _open(row, rule, doubt)
         verdict: Verdict = "meets" if side == "permitted" else "breaches"
         return GroupVerdict(
             group=row.group, verdict=verdict, estimate=estimate, side=side,
@@ -163,6 +166,15 @@ def _group_verdict(row: Measurement, rule: Rule) -> GroupVerdict:
     where = "permitted" if verdict == "meets" else "forbidden"
     reason = f"the interval lies wholly on the {where} side"
     return GroupVerdict(group=row.group, verdict=verdict, reason=reason, estimate=estimate, side=side)
+
+
+def _doubt(estimate: Estimate, value: float, threshold: float) -> str:
+    """Why a point value may not be judged: too few events for an interval, or rounding that may hide its side."""
+    if estimate.withheld:
+        return estimate.withheld
+    if estimate.step and abs(value - threshold) <= estimate.step / 2:
+        return f"the value is published rounded to {estimate.step:g}, which may hide its side of the threshold"
+    return ""
 
 
 def _open(row: Measurement, rule: Rule, reason: str) -> GroupVerdict:

@@ -47,6 +47,8 @@ class Estimate(Record):
     """Why there is no value or no interval: too few records, no positives, suppressed."""
     events: int | None = None
     """Count of the rate's numerator, where the estimate is a rate."""
+    step: float = 0.0
+    """What value and limits are rounded to before they are published, limits outwards; 0 is not rounded."""
 
     @property
     def known(self) -> bool:

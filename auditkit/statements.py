@@ -26,6 +26,10 @@ PAST_DECISIONS: Final = (
     "The label is what was decided in the past, not what happened. Agreement with it is agreement with past decisions, "
     "which may themselves differ between groups."
 )
+WEIGHTS: Final = (
+    "The column {column} weighs records in training and in influence. Group statistics, accuracy and the privacy part "
+    "count records without weights."
+)
 INFLUENCE: Final = (
     "Effects are predicted for the removal of one record at a time. Effects of several records do not simply add up, "
     "and a set's effect has to be verified by retraining."
@@ -107,6 +111,8 @@ def limits(
     found = [Fact(name="Association, not cause", value=ASSOCIATION)]
     if policy.data.label.means == "past-decision":
         found.append(Fact(name="Labels are past decisions", value=PAST_DECISIONS))
+    if policy.data.weight is not None:
+        found.append(Fact(name="Sample weights", value=WEIGHTS.format(column=policy.data.weight)))
     found += [
         Fact(name=f"{name} not assessed", value=part.reason)
         for name, part in (("Fairness", fair), ("Influence", traced), ("Privacy", private))

@@ -25,7 +25,8 @@ def rule(op: str = ">=", threshold: float = 0.8, **more: object) -> Rule:
 def row(
     value: float | None, low: float | None, high: float | None, group: str = "female", **more: object
 ) -> Measurement:
-    estimate = Estimate(value=value, low=low, high=high, n=200, method="test", withheld=str(more.pop("withheld", "")))
+    kept = {key: more.pop(key) for key in ("withheld", "step") if key in more}
+    estimate = Estimate(value=value, low=low, high=high, n=200, method="test", **kept)  # type: ignore[arg-type]
     fields = {"measure": "fairness.impact_ratio", "on": "sex", "reference": "male", "unit": "ratio", **more}
     return Measurement(group=group, estimate=estimate, **fields)  # type: ignore[arg-type]
 
@@ -52,6 +53,11 @@ TABLE = {
     "< touches": (rule("<", 0.1), [row(0.05, 0.01, 0.1)], "insufficient-evidence", 3),
     "point below, across": (rule(">=", proof="point"), [row(0.7, 0.5, 0.9)], "breaches", 1),
     "point above, across": (rule(">=", proof="point"), [row(0.85, 0.5, 0.9)], "meets", 0),
+    "point without an interval": (
+        rule(proof="point"), [row(0.5, None, None, withheld="below 5 events")], "insufficient-evidence", 3,
+    ),
+    "point rounded across": (rule(proof="point"), [row(0.8, 0.6, 1.0, step=0.1)], "insufficient-evidence", 3),
+    "point rounded away": (rule(proof="point"), [row(0.7, 0.6, 1.0, step=0.1)], "breaches", 1),
     "no value": (rule(), [row(None, None, None, withheld="12 records, below 30")], "insufficient-evidence", 3),
     "no interval": (rule(), [row(0.5, None, None, withheld="below 5 events")], "insufficient-evidence", 3),
     "one group meets, one open": (

@@ -61,5 +61,5 @@ def _step(found: Rates, group: int, *, state: Standing, m: int) -> float | None:
 def _round(estimate: Estimate, *, step: float | None, n: int | None, bounds: tuple[float, float], m: int) -> Released:
     if step is None:
         return Estimate(value=None, level=estimate.level, withheld=TOO_FEW_TO_ROUND), (closed_note(m),)
-    coarse = disclosure.rounded(estimate, step=step, bounds=bounds).model_copy(update={"n": n})
+    coarse = disclosure.rounded(estimate, step=step, bounds=bounds).model_copy(update={"n": n, "step": step})
     return coarse, (f"rounded to {step:g}, limits outwards", closed_note(m))

@@ -73,6 +73,11 @@ class Table:
         return len(self.columns) <= 3 and not any(column.wide for column in self.columns)
 
     @property
+    def small(self) -> bool:
+        """Whether it is never split over two pages."""
+        return len(self.rows) <= 6
+
+    @property
     def short(self) -> bool:
         """Whether it can stay on one page with its figure."""
         return len(self.rows) <= 12

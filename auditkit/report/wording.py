@@ -145,7 +145,7 @@ def significant(number: float | None) -> str:
         if -SMALL_EXPONENT <= power < 0:
             text = f"{number:.{2 - power}f}".rstrip("0")
         else:
-            text = f"{mantissa} × 10{str(power).translate(SUPERSCRIPTS)}"
+            text = f"{mantissa}{NBSP}×{NBSP}10{str(power).translate(SUPERSCRIPTS)}"
     return text.replace("-", "−")
 
 
