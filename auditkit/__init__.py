@@ -9,6 +9,7 @@ The map, in the order in which data flows (ARCHITECTURE in short):
     statements  facts, rule sets and limits, in words
     preflight   policy, data and model opened and checked, every complaint at once
     findings    rules meet numbers: verdicts and exit codes
+    sentences   a verdict in words
     fairness    group statistics with intervals
     influence   which training records a slice's treatment rests on
     privacy     what the model gives away about membership

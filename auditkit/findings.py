@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from auditkit.policy.measures import title
+from auditkit import sentences
 from auditkit.policy.schema import Rule
 from auditkit.result import (
     Conclusion,
@@ -41,7 +41,6 @@ EXIT_CODES: dict[Verdict, int] = {
 }
 STRONGEST_FIRST: tuple[Verdict, ...] = ("breaches", "insufficient-evidence", "meets", "not-applicable")
 SEVERITIES = ("high", "medium", "low")
-OP_WORDS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
 
 SCALES: dict[str, Scale] = {"rate": "rate", "share": "rate", "score": "points", "points": "points", "ratio": "ratio"}
 
@@ -85,7 +84,7 @@ def conclude(findings: Sequence[Finding]) -> Conclusion:
     verdict: Verdict = strongest if judged else "insufficient-evidence"
     counts: Counter[str] = Counter(f.verdict for f in findings)
     waived = len(findings) - len(counted)
-    words = _conclusion_words(verdict, counts, waived, len(findings)) if judged else (
+    words = sentences.conclusion(verdict, counts, waived, len(findings)) if judged else (
         "No rule could be judged without a waiver: the evidence is insufficient." if waived
         else "No rule could be judged: the evidence is insufficient."
     )
@@ -138,7 +137,8 @@ def _finding(rule: Rule, case: _Case) -> Finding:
     return Finding(
         id=rule.id, measure=rule.measure, on=rule.on or "", op=rule.op, threshold=rule.threshold,
         proof=rule.proof, severity=rule.severity, because=rule.because, verdict=verdict, reason=reason,
-        sentence=_sentence(rule, decisive, verdict, reason), estimate=estimate, groups=tuple(verdicts),
+        sentence=sentences.finding(rule, decisive, verdict, reason, unit=rows[0].unit if rows else "score"),
+        estimate=estimate, groups=tuple(verdicts),
         waiver=_waiver(rule, case.as_of), evidence=_evidence(rule),
     )  # fmt: skip
 
@@ -154,7 +154,7 @@ def _group_verdict(row: Measurement, rule: Rule) -> GroupVerdict:
             return _open(row, rule, doubt)
         verdict: Verdict = "meets" if side == "permitted" else "breaches"
         return GroupVerdict(
-            group=row.group, verdict=verdict, estimate=estimate, side=side,
+            group=row.group, reference=row.reference, verdict=verdict, estimate=estimate, side=side,
             reason="the policy asks for the point value to be judged, not its interval",
         )  # fmt: skip
     if estimate.low is None or estimate.high is None:
@@ -165,7 +165,9 @@ def _group_verdict(row: Measurement, rule: Rule) -> GroupVerdict:
     verdict = "meets" if sides == {"permitted"} else "breaches"
     where = "permitted" if verdict == "meets" else "forbidden"
     reason = f"the interval lies wholly on the {where} side"
-    return GroupVerdict(group=row.group, verdict=verdict, reason=reason, estimate=estimate, side=side)
+    return GroupVerdict(
+        group=row.group, reference=row.reference, verdict=verdict, reason=reason, estimate=estimate, side=side
+    )
 
 
 def _doubt(estimate: Estimate, value: float, threshold: float) -> str:
@@ -183,7 +185,8 @@ def _open(row: Measurement, rule: Rule, reason: str) -> GroupVerdict:
     value = estimate.value
     side: Side = side_of(value, rule.op, rule.threshold) if value is not None else ""
     return GroupVerdict(
-        group=row.group, verdict="insufficient-evidence", reason=reason, estimate=estimate, side=side,
+        group=row.group, reference=row.reference, verdict="insufficient-evidence", reason=reason,
+        estimate=estimate, side=side,
         needed_n=needed(estimate=estimate, threshold=rule.threshold, scale=SCALES.get(row.unit, "points")),
     )  # fmt: skip
 
@@ -216,34 +219,6 @@ def _decisive(verdicts: Sequence[GroupVerdict], verdict: Verdict, rule: Rule) ->
     return min(shown, key=margin, default=None)
 
 
-def _sentence(rule: Rule, decisive: GroupVerdict | None, verdict: Verdict, reason: str) -> str:
-    name = title(rule.measure)
-    asked = f"the policy asks for {OP_WORDS[rule.op]} {_number(rule.threshold)}"
-    if decisive is None or decisive.estimate.value is None:
-        subject = f"{name} on {rule.on}" if rule.on else name
-        return f"{subject}: {verdict.replace('-', ' ')}, {reason}; {asked}."
-    who = f" for {decisive.group}" if decisive.group else ""
-    tail = {
-        "breaches": f"; {asked}.",
-        "meets": f"; {asked}.",
-        "insufficient-evidence": f"; {asked}, and this evidence does not decide: {decisive.reason}.",
-    }[verdict]
-    return f"{name}{who} is {_interval(decisive.estimate, decisive.estimate.value)}{tail}"
-
-
-def _interval(estimate: Estimate, value: float) -> str:
-    parts = []
-    if estimate.low is not None and estimate.high is not None:
-        parts.append(f"{estimate.level:.0%} interval {_number(estimate.low)} to {_number(estimate.high)}")
-    if estimate.n is not None:
-        parts.append(f"n = {estimate.n:,}")
-    return _number(value) + (f" ({', '.join(parts)})" if parts else "")
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 0.1 and value else f"{value:.2f}"
-
-
 def _waiver(rule: Rule, as_of: date) -> Waiver | None:
     if rule.waiver is None:
         return None
@@ -260,29 +235,3 @@ def _evidence(rule: Rule) -> str:
 
 def _unknown_share(groups: Sequence[Group], on: str) -> float:
     return sum(g.share or 0.0 for g in groups if g.on == on and g.status == "unknown")
-
-
-def _conclusion_words(verdict: Verdict, counts: Mapping[str, int], waived: int, total: int) -> str:
-    open_breaches = counts.get("breaches", 0) - waived
-    undecided, absent = counts.get("insufficient-evidence", 0), counts.get("not-applicable", 0)
-    first = {
-        "breaches": f"{open_breaches} of {_rules(total)} {_verb(open_breaches, 'is', 'are')} breached",
-        "insufficient-evidence": f"No rule is breached, and {undecided} of {_rules(total)} cannot be decided",
-        "meets": f"{counts.get('meets', 0)} of {_rules(total)} {_verb(counts.get('meets', 0), 'is', 'are')} met",
-    }[verdict]
-    more = []
-    if verdict == "breaches" and undecided:
-        more.append(f"{undecided} cannot be decided on this evidence")
-    if waived:
-        more.append(f"{waived} {_verb(waived, 'breach is', 'breaches are')} waived")
-    if absent:
-        more.append(f"{absent} {_verb(absent, 'does', 'do')} not apply")
-    return "; ".join([first, *more]) + "."
-
-
-def _rules(n: int) -> str:
-    return f"{n} rule" if n == 1 else f"{n} rules"
-
-
-def _verb(n: int, singular: str, plural: str) -> str:
-    return singular if n == 1 else plural

@@ -260,6 +260,8 @@ class GroupVerdict(Record):
     """The verdict of one rule for one group."""
 
     group: str
+    reference: str = ""
+    """The group compared with, where the measure is a comparison."""
     verdict: Verdict
     reason: str
     estimate: Estimate

@@ -148,8 +148,21 @@ def test_a_rate_is_judged_for_every_group_the_reference_too() -> None:
 
 def test_the_sentence_carries_number_interval_and_n() -> None:
     findings, _ = judged([rule()], [row(0.62, 0.55, 0.70)])
-    assert "0.62 (95% interval 0.55 to 0.70, n = 200)" in findings[0].sentence
-    assert "at least 0.80" in findings[0].sentence
+    assert findings[0].sentence == (
+        "Impact ratio for female against male is 0.62 (95 % interval 0.55 to 0.70, n = 200); "
+        "the policy asks for at least 0.80."
+    )
+
+
+def test_differences_are_told_in_points_and_rates_in_percent() -> None:
+    gap = row(-0.222, -0.268, -0.177, measure="fairness.tpr_difference", unit="points")
+    rate = row(0.0132, 0.0095, 0.018, group="", measure="privacy.tpr_at_fpr_0.01", on="", reference="", unit="rate")
+    asked = [rule(">=", -0.1, measure="fairness.tpr_difference"),
+             rule("<=", 0.05, id="P", measure="privacy.tpr_at_fpr_0.01", on=None)]  # fmt: skip
+    findings, _ = judged(asked, [gap, rate])
+    assert "is \u221222.2 points (95 % interval \u221226.8 points to \u221217.7 points" in findings[0].sentence
+    assert "at least \u221210.0 points" in findings[0].sentence
+    assert "is 1.3 % (95 % interval" in findings[1].sentence
 
 
 def test_worst_first_puts_open_breaches_by_severity_before_what_is_undecided() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from auditkit.report import wording
+from auditkit.report import phrasing, wording
 from auditkit.result import AuditResult, Estimate, Measurement, Verdict
 
 Medium = Literal["html", "pdf"]
@@ -61,6 +61,8 @@ class Table:
     notes: tuple[str, ...] = ()
     filterable: bool = False
     sortable: bool = False
+    inline: bool = False
+    """Whether the small type stands beside the number instead of under it."""
 
     @property
     def anchor(self) -> str:
@@ -75,12 +77,12 @@ class Table:
     @property
     def small(self) -> bool:
         """Whether it is never split over two pages."""
-        return len(self.rows) <= 6
+        return len(self.rows) <= (9 if self.inline else 6)
 
     @property
     def short(self) -> bool:
         """Whether it can stay on one page with its figure."""
-        return len(self.rows) <= 12
+        return len(self.rows) <= 6
 
 
 @dataclass(frozen=True)
@@ -148,11 +150,19 @@ class Book:
         notes: Sequence[str] = (),
         filterable: bool = False,
         sortable: bool = True,
+        inline: bool = False,
     ) -> Table:
         """The next table; more than three rows can be sorted in the HTML unless their order says something."""
         self.tables += 1
         return Table(
-            self.tables, title, tuple(columns), tuple(rows), tuple(notes), filterable, sortable and len(rows) > 3
+            self.tables,
+            title,
+            tuple(columns),
+            tuple(rows),
+            tuple(notes),
+            filterable,
+            sortable and len(rows) > 3,
+            inline,
         )
 
     def figure(self, title: str, alt: str, drawing: tuple[bytes, int, int], *, note: str = "") -> Figure:
@@ -196,11 +206,11 @@ def count_cell(number: int | None) -> Cell:
     return Cell(wording.count(number), sort="" if number is None else str(number))
 
 
-def methods_note(estimates: Sequence[Estimate]) -> list[str]:
+def methods_note(estimates: Sequence[Estimate], *, place: str = "Under") -> list[str]:
     """One note naming the level and the methods of the intervals of a table."""
     with_interval = [e for e in estimates if e.known and e.low is not None]
-    methods = list(dict.fromkeys(e.method for e in with_interval if e.method))
+    methods = phrasing.collapsed(dict.fromkeys(e.method for e in with_interval if e.method))
     levels = list(dict.fromkeys(wording.level(e) for e in with_interval))
     if not with_interval:
         return []
-    return [f"Under each number: {wording.listed(levels)} and n. Method: {'; '.join(methods) or 'not stated'}."]
+    return [f"{place} each number: {phrasing.listed(levels)} and n. Method: {'; '.join(methods) or 'not stated'}."]

@@ -187,7 +187,9 @@ def tail(points: tuple[tuple[float, float], ...], *, cut: float | None, titles: 
             bx, by = zip(*beyond, strict=True)
             axes.fill_between(bx, by, min(ys) * 0.6, step="pre", fc=ZONE, ec=ORANGE, hatch="////", lw=0)
         axes.axvline(cut, color=ORANGE, lw=1.1, ls=DASHES)
-        put_text(axes, cut, 1.0, "cut of the screen", shift=(5, -7), colour=ORANGE, bold=True, where="column")
+        put_text(
+            axes, cut, 1.0, "cut of the screen", shift=(-5, -7), colour=ORANGE, bold=True, where="column", align="right"
+        )
     low, high = axes.get_xlim()
     places = [m * 10.0**k for k in range(-9, 10) for m in (1, 3) if low <= m * 10.0**k <= high]
     set_ticks(axes, places, [f"{place:g}" for place in places])

@@ -179,11 +179,6 @@ def measure_title(measure: str, titles: dict[str, str]) -> str:
     return words[:1].upper() + words[1:]
 
 
-def lowered(title: str) -> str:
-    """A title inside a sentence; abbreviations keep their capitals."""
-    return title if title[:2].isupper() else title[:1].lower() + title[1:]
-
-
 def requirement(finding: Finding, unit: str) -> str:
     """`at least 0.80`."""
     return f"{OPERATORS[finding.op]} {threshold(finding.threshold, unit)}"
@@ -208,16 +203,6 @@ def in_force(part: FrameworkPart) -> str:
     words = f"Status {part.status}, read as of {part.as_of}."
     words += f" Effective {part.effective}." if part.effective else ""
     return words + (f" Superseded by {part.superseded_by}." if part.superseded_by else "")
-
-
-def listed(items: list[str]) -> str:
-    """`a, b and c`."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
-
-
-def plural(number: int, one: str, many: str) -> str:
-    """`1 rule`, `3 rules`."""
-    return f"{number:,} {one if number == 1 else many}"
 
 
 def _digits(number: float, unit: str) -> int:

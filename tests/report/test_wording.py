@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditkit.report import wording
+from auditkit.report import phrasing, wording
 from auditkit.report.glossary import TERMS
 from auditkit.resources import templates_dir
 from auditkit.result import Estimate
@@ -96,6 +96,12 @@ def test_a_measure_without_a_title_reads_as_words(measure: str, expected: str) -
 def test_the_label_decides_what_error_rates_mean() -> None:
     assert "agreement with past decisions" in wording.LABELS["past-decision"][0]
     assert "past" not in wording.LABELS["outcome"][0]
+
+
+def test_notes_that_differ_in_numbers_only_become_one() -> None:
+    notes = ["n / 1.03, Clopper 1934", "n / 1.2, Clopper 1934", "other"]
+    assert phrasing.collapsed(notes) == ["n / 1.03 to 1.2, Clopper 1934", "other"]
+    assert phrasing.collapsed(["rounded to 0.1", "rounded to 0.05"]) == ["rounded to 0.05 to 0.1"]
 
 
 def spoken(path: Path) -> list[str]:

@@ -34,7 +34,8 @@ def data(result: AuditResult, book: Book) -> dict[str, object]:
     return {
         "splits": book.table("The data that were read", columns, rows, notes=methods_note(shares)),
         "label": wording.LABELS[part.label_means][0],
-        "checks": part.checks,
+        "checks": [check for check in part.checks if not check.value.startswith("0 ")],
+        "none": [check.name for check in part.checks if check.value.startswith("0 ")],
         "model": _model_facts(result),
         "recipe": model.recipe,
         "measures": _model_table(result, book) if model.measurements else None,
@@ -85,7 +86,7 @@ def _checklist(book: Book, part: FrameworkPart) -> Table:
             where = Cell("see the section" if link else item.evidence, link=link)
         else:
             where = Cell(item.evidence)
-        kind = "computed here" if item.kind == "computed" else "attested by a person"
+        kind = "computed" if item.kind == "computed" else "attested"
         rows.append(Row((Cell(item.requirement), Cell(kind), where)))
     columns = (Column("Requirement", wide=True), Column("How"), Column("Evidence, or who attests"))
     return book.table(f"Checklist: {part.title}", columns, rows)
@@ -132,8 +133,8 @@ def policy_text(policy: dict[str, object]) -> str:
 
     out = io.StringIO()
     writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = False
-    writer.width = 100
+    writer.default_flow_style = None
+    writer.width = 54
     writer.allow_unicode = True
     writer.dump(policy, out)
     return out.getvalue().rstrip("\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from auditkit.report import wording
+from auditkit.report import phrasing, wording
 from auditkit.report.book import (
     Book,
     Cell,
@@ -67,9 +67,11 @@ def _attribute(result: AuditResult, book: Book, on: str) -> dict[str, object]:
         "table": table,
         "figure": figure,
         "rates": rate_tables,
-        "panels": panels_figure(book, on, groups, cells, rate_tables),
+        "panels": panels_figure(book, on, groups, cells, rate_tables)
+        if any(rule.measure not in PRIMARY for rule in rules)
+        else None,
         "gaps": _matrices(book, f"Comparisons with the reference by {on}", groups, gaps),
-        "left": wording.listed([wording.lowered(book.title(m)) for m in left]),
+        "left": phrasing.plural(len(left), "further measure", "further measures") if left else "",
         "suppressed": any(group.n is None for group in groups),
     }
 
@@ -80,9 +82,15 @@ def _printed(measure: str) -> bool:
 
 def _overall(rows: Sequence[Measurement], book: Book) -> Table:
     cells = [Row((Cell(book.title(m.measure)), estimate_cell(m.estimate, m.unit))) for m in rows]
-    notes = methods_note([m.estimate for m in rows])
+    notes = methods_note([m.estimate for m in rows], place="Beside")
     columns = (Column("Measure", wide=True), Column("Value", numeric=True))
-    return book.table("Over all evaluation records", columns, cells, notes=notes)
+    return book.table("Over all evaluation records", columns, cells, notes=notes, inline=True)
+
+
+def caveats(rows: Sequence[Measurement]) -> list[str]:
+    """What belongs to some of the rows of a table, as one note."""
+    found = phrasing.collapsed(dict.fromkeys(caveat for row in rows for caveat in row.parts))
+    return [f"Some numbers: {'; '.join(found)}."] if found else []
 
 
 def _compares(row: dict[str, Measurement]) -> bool:
@@ -144,8 +152,8 @@ def _matrices(book: Book, title: str, groups: Sequence[Group], cells: Pivot) -> 
         columns = [Column("Group"), *(Column(book.title(measure), numeric=True) for measure in chunk)]
         measured = [m for measure in chunk for m in cells[measure].values()]
         references = dict.fromkeys(m.reference for m in measured if m.reference)
-        notes = [f"Reference: {wording.listed(list(references))}."] if references else []
+        notes = [f"Reference: {phrasing.listed(list(references))}."] if references else []
         notes += methods_note([m.estimate for m in measured])
-        notes += list(dict.fromkeys(caveat for m in measured for caveat in m.parts))
+        notes += caveats(measured)
         tables.append(book.table(title if not start else f"{title}, continued", columns, rows, notes=notes))
     return tables

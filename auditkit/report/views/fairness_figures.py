@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from auditkit.report import charts, wording
+from auditkit.report import charts, phrasing, wording
 from auditkit.report.book import Book, Figure, Pivot, Table
 from auditkit.report.drawing import short
 from auditkit.result import Estimate, Finding, Group, Measurement
@@ -12,6 +12,8 @@ from auditkit.result import Estimate, Finding, Group, Measurement
 FOUR_FIFTHS = 0.8
 LINES = (FOUR_FIFTHS, 1.25)
 PANELS = ("fairness.tpr", "fairness.fpr", "fairness.ppv")
+GROUPS_AT_MOST = 6
+"""Groups beyond which the small multiples are left out; the table has the numbers."""
 SELECTION, IMPACT = "fairness.selection_rate", "fairness.impact_ratio"
 
 
@@ -93,7 +95,7 @@ def panels_figure(book: Book, on: str, groups: Sequence[Group], cells: Pivot, ta
     """True-positive, false-positive and positive predictive rates side by side; None when none is known."""
     measures = [m for m in PANELS if m in cells]
     shown = [g for g in groups if any(g.group in cells[m] and cells[m][g.group].estimate.known for m in measures)]
-    if not measures or not shown or not tables:
+    if not measures or not shown or not tables or len(shown) > GROUPS_AT_MOST:
         return None
     panels, words = [], []
     for measure in measures:
@@ -105,7 +107,7 @@ def panels_figure(book: Book, on: str, groups: Sequence[Group], cells: Pivot, ta
         known = [e.value for e in estimates if e.value is not None]
         if known:
             low, high = wording.value(min(known), "rate"), wording.value(max(known), "rate")
-            words.append(f"the {wording.lowered(book.title(measure))} runs from {low} to {high}")
+            words.append(f"the {phrasing.lowered(book.title(measure))} runs from {low} to {high}")
     alt = (
         f"Dot plots with intervals, one panel per rate, by {on}: {'; '.join(words)}. Data in Table {tables[0].number}."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from auditkit.report import wording
+from auditkit.report import phrasing, wording
 from auditkit.report.book import Book, Cell, Column, Row, Table, estimate_cell, methods_note
 from auditkit.result import AuditResult, Finding, Verdict
 
@@ -22,7 +22,7 @@ def cover(result: AuditResult, book: Book) -> dict[str, object]:
         "strip": [(wording.VERDICTS[v], v, counts[v], _strip_note(v, waived)) for v in STRIP],
         "worst": [(f, wording.VERDICTS[f.verdict], book.link(f.evidence, on=f.on)) for f in worst(result.findings)],
         "facts": result.facts,
-        "missing": wording.listed(missing),
+        "missing": phrasing.listed(missing),
         "records": _records(result),
     }
 
@@ -57,7 +57,7 @@ def _records(result: AuditResult) -> str:
     words = f"{sum(evaluation):,} evaluation records"
     unknown = [g for g in result.fairness.groups if g.status == "unknown" and g.n != 0]
     parts = [f"{g.on} for {wording.count(g.n) if g.n is not None else 'a suppressed number'}" for g in unknown]
-    return f"{words}; membership is unknown by {wording.listed(parts)}" if parts else words
+    return f"{words}; membership is unknown by {phrasing.listed(parts)}" if parts else words
 
 
 def _rules_table(result: AuditResult, book: Book) -> Table:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from auditkit.report import charts, wording
+from auditkit.report import charts, phrasing, wording
 from auditkit.report.book import Book, Cell, Column, Figure, Row, Table, count_cell, estimate_cell, methods_note
 from auditkit.report.drawing import short
 from auditkit.result import AuditResult, Composition, CompositionRow, InfluencePart, SliceInfluence
 
 DETAILED_KINDS = ("slice", "case", "gap")
-DETAILED_AT_MOST = 5
-ROWS_AT_MOST = 8
+DETAILED_AT_MOST = 4
+ROWS_AT_MOST = 5
 REMOVALS = {
     "fixed": "fixed: the other records keep their weight",
     "renormalised": "renormalised: the mean is taken over the remaining records",
@@ -66,7 +66,7 @@ def _overview(book: Book, part: InfluencePart) -> Table:
     for item in part.slices:
         share = "" if item.share_in_top_1pct is None else wording.value(item.share_in_top_1pct, "share")
         cells = (
-            Cell(item.name, f"{item.why}; {item.measure}"),
+            Cell(item.name, "" if item.kind == "gap" else f"{item.why}; {item.measure}"),
             count_cell(item.n),
             Cell("withheld" if item.withheld else _level(item)),
             Cell(wording.effect(item.p99_raises, item.unit)),
@@ -82,6 +82,7 @@ def _overview(book: Book, part: InfluencePart) -> Table:
     )  # fmt: skip
     notes = [
         "Effects are predicted changes of the measure if one training record were removed and the model retrained. "
+        "For a gap, the measure is the gap in mean favourable score. "
         "The last column is the share of the summed absolute effect that one record in a hundred carries.",
     ]
     return book.table("Every measure whose training records were ranked", columns, rows, notes=notes)
@@ -145,13 +146,13 @@ def _composition(book: Book, item: SliceInfluence, direction: str, found: Sequen
         Column(f"Among the top {wording.percent(c.top_share)} ({c.n:,} records)", numeric=True) for c in ordered
     ]
     columns += [Column("Among all", numeric=True), Column("Times as frequent", numeric=True)]
-    notes = methods_note([row.share for row in ranked[:ROWS_AT_MOST]])
+    notes = methods_note([row.share for row in ranked[:ROWS_AT_MOST]], place="Beside")
     if len(ranked) > ROWS_AT_MOST:
         notes.append(
-            f"{wording.plural(len(ranked) - ROWS_AT_MOST, 'further level is', 'further levels are')} in audit.json."
+            f"{phrasing.plural(len(ranked) - ROWS_AT_MOST, 'further level is', 'further levels are')} in audit.json."
         )
     title = f"Records whose removal is predicted to {DIRECTIONS[direction]} the {item.measure} of {item.name}"
-    return book.table(title, columns, rows, notes=notes)
+    return book.table(title, columns, rows, notes=notes, inline=True)
 
 
 def _lift(row: CompositionRow) -> Cell:
@@ -178,7 +179,7 @@ def _figure(
     found = next(f for f in by_direction.values() if f)
     top = wording.percent(_smallest(found).top_share)
     first = panels[0][1][0]
-    numbers = wording.listed([str(table.number) for table in tables.values()])
+    numbers = phrasing.listed([str(table.number) for table in tables.values()])
     alt = (
         f"Dumbbell plot, share among the top {top} against all training records; {'. '.join(alts)}. "
         f"Data in Table {numbers}."
@@ -189,26 +190,21 @@ def _figure(
 
 
 def _strongest(book: Book, items: Sequence[SliceInfluence]) -> Table:
-    rows = []
-    for item in items:
-        for direction in DIRECTIONS:
-            found = [c for c in item.compositions if c.direction == direction]
-            ranked = _ranked(_smallest(found))[:1] if found else []
-            rows += [
-                Row(
-                    (
-                        Cell(item.name, item.measure), Cell(f"{direction} it"), Cell(f"{row.column} = {row.level}"),
-                        estimate_cell(row.share, "share"), Cell(wording.value(row.base_share, "share")), _lift(row),
-                    )
-                )
-                for row in ranked
-            ]  # fmt: skip
-    columns = (
-        Column("Measured on"), Column("Removal"), Column("Pattern", wide=True),
-        Column("Share among the top", numeric=True), Column("Among all", numeric=True),
-        Column("Times as frequent", numeric=True),
-    )  # fmt: skip
-    return book.table("The most over-represented pattern, for the other measures", columns, rows)
+    rows = [Row((Cell(item.name), *(_top_pattern(item, direction) for direction in DIRECTIONS))) for item in items]
+    columns = (Column("Measured on"), Column("Removal lowers it"), Column("Removal raises it"))
+    title = "The most over-represented pattern among the top records, for the other measures"
+    return book.table(title, columns, rows, notes=["In brackets: the interval and n. Then the share of all records."])
+
+
+def _top_pattern(item: SliceInfluence, direction: str) -> Cell:
+    found = [c for c in item.compositions if c.direction == direction]
+    ranked = _ranked(_smallest(found)) if found else []
+    if not ranked:
+        return Cell("none shown")
+    row = ranked[0]
+    of_all = wording.value(row.base_share, "share")
+    share = f"{wording.shown(row.share, 'share')} ({wording.basis(row.share, 'share')})"
+    return Cell(f"{row.column} = {row.level}", f"{share}, {of_all} of all")
 
 
 def _quality(book: Book, part: InfluencePart) -> Table:

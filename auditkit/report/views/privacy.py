@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from auditkit.report import charts, wording
+from auditkit.report import charts, phrasing, wording
 from auditkit.report.book import Book, Cell, Column, Figure, Row, Table, count_cell, estimate_cell, methods_note
 from auditkit.result import AuditResult, Duplicates, PrivacyPart, ResolutionRow, Screen
 
@@ -36,6 +36,7 @@ def _measures(book: Book, part: PrivacyPart) -> Table:
             Cell(m.estimate.method or "not stated", "; ".join(m.parts)),
         ))
         for m in part.measurements
+        if part.screen is None or m not in part.screen.by_group
     ]  # fmt: skip
     columns = (Column("Measure", wide=True), Column("Value", numeric=True), Column("Method"))
     return book.table("What an attacker gains on average, and at low false-positive rates", columns, rows)
@@ -104,21 +105,28 @@ def _resolved_from(rows: tuple[ResolutionRow, ...]) -> float:
 
 def _screen(book: Book, screen: Screen) -> dict[str, object]:
     tail = _tail_table(book, screen)
-    by = None
-    if screen.by or screen.by_group:
-        rows = [
-            Row((Cell(f"{m.on} = {m.group}"), estimate_cell(m.estimate, m.unit), Cell("of the group is marked")))
-            for m in screen.by_group
-        ] + [
-            Row((Cell(f"{r.column} = {r.level}"), estimate_cell(r.share, "share"),
-                 Cell(f"of the marked records; {wording.value(r.base_share, 'share')} of all records")))
-            for r in screen.by
-        ]  # fmt: skip
-        notes = methods_note([m.estimate for m in screen.by_group] + [r.share for r in screen.by])
-        columns = (Column("Pattern"), Column("Share", numeric=True), Column("Of what", wide=True))
-        by = book.table("Where the outsized records are", columns, rows, notes=notes)
+    by = _where(book, screen) if screen.by or screen.by_group else None
     flagged = wording.sentence(screen.flagged, "share") if screen.flagged is not None else ""
     return {"screen": screen, "flagged": flagged, "table": tail, "figure": _tail(book, screen, tail), "by": by}
+
+
+def _where(book: Book, screen: Screen) -> Table:
+    known = [m for m in screen.by_group if m.estimate.known]
+    rows = [
+        Row((Cell(f"{m.on} = {m.group}"), estimate_cell(m.estimate, m.unit), Cell("of the group is marked")))
+        for m in known
+    ]
+    for r in screen.by:
+        of_all = f"of the marked records; {wording.value(r.base_share, 'share')} of all records"
+        rows.append(Row((Cell(f"{r.column} = {r.level}"), estimate_cell(r.share, "share"), Cell(of_all))))
+    notes = methods_note([m.estimate for m in known] + [r.share for r in screen.by], place="Beside")
+    reasons: dict[str, list[str]] = {}
+    for m in screen.by_group:
+        if not m.estimate.known:
+            reasons.setdefault(m.estimate.withheld or "not estimable", []).append(f"{m.on} = {m.group}")
+    notes += [f"Not shown ({reason}): {phrasing.listed(names)}." for reason, names in reasons.items()]
+    columns = (Column("Pattern"), Column("Share", numeric=True), Column("Of what", wide=True))
+    return book.table("Where the outsized records are", columns, rows, notes=notes, inline=True)
 
 
 def _tail_table(book: Book, screen: Screen) -> Table | None:
@@ -145,9 +153,9 @@ def _tail(book: Book, screen: Screen, table: Table | None) -> Figure | None:
     marked = wording.value(flagged.value, "share") if flagged is not None and flagged.known else "An undisclosed share"
     alt = (
         f"Step plot on log axes: {screen.tail.y_label.lower()} each value of {screen.tail.x_label.lower()}, from "
-        f"{points[0][0]:.3g} to {points[-1][0]:.3g}; what lies beyond the cut is hatched. Data in Table {table.number}."
+        f"{points[0][0]:.3g} to {points[-1][0]:.3g}; the cut of the screen is dashed. Data in Table {table.number}."
     )
-    note = "" if screen.cut is None else f"Dashed and hatched: beyond the cut at {screen.cut:.3g}."
+    note = "" if screen.cut is None else f"Dashed: the cut at {screen.cut:.3g}; hatched: what is shown beyond it."
     title = f"{marked} of the training records stand out in self-influence, a ranking that is {screen.calibration}"
     return book.figure(title, alt, drawing, note=note)
 

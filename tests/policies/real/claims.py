@@ -50,13 +50,16 @@ def about(value: float, tolerance: float) -> Near:
 
 
 class Says:
-    """A text whose figures are these and no others, each rounded as the text rounds it."""
+    """A text whose figures are these and no others, each rounded as the text rounds it; names may hold digits."""
 
-    def __init__(self, *figures: float | Near | None) -> None:
+    def __init__(self, *figures: float | Near | None, names: Iterable[str] = ()) -> None:
         self.figures = [figure for figure in figures if figure is not None]
+        self.names = sorted(names, key=len, reverse=True)
 
     def unexplained(self, text: str) -> list[str]:
         """The figures of the text that none of these gives."""
+        for name in self.names:
+            text = text.replace(name, " ")
         return [token for token in tokens(text) if not any(prints(token, figure) for figure in self.figures)]
 
     def __repr__(self) -> str:
@@ -148,6 +151,8 @@ def _of_mapping(actual: dict[str, Any], expected: Any, where: str) -> list[str]:
 
 
 def _of_list(actual: list[Any], expected: Any, where: str) -> list[str]:
+    if isinstance(expected, Says):
+        expected = [expected] * len(actual)
     if expected is not UNCLAIMED and (not isinstance(expected, list) or len(expected) != len(actual)):
         size = len(expected) if isinstance(expected, list) else expected
         return [f"{where}: {len(actual)} entries, though there ought to be {size}"]

@@ -1,0 +1,122 @@
+"""All networks of a bank at once: the audited recipe's minibatch descent over stacked parameters.
+
+Every model starts from its own generator and shuffles its own rows by it, in the order in which `subject.fitting` draws,
+so that model k takes the steps that training it alone would take; only the order of sums within a product differs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from auditkit.errors import NumericsError
+from auditkit.policy.schema import Training
+from auditkit.subject.fitting import MOMENTUM, Batch
+from auditkit.subject.model import initialise, loss
+
+Stack = Mapping[str, Tensor]
+"""Parameter name -> the K models' values [K, ...]."""
+
+
+def descend_all(module: nn.Module, batch: Batch, masks: Tensor, training: Training, seeds: list[int]) -> Stack:
+    """Train the K networks; those of `fit(module, batch.take(rows of k), training, generator k)`.
+
+    Args:
+        module: the architecture; its parameters are overwritten. batch: encoded pool rows [P].
+        masks: [K, P] bool. training: the recipe, without early stopping. seeds: [K] of the generators.
+
+    Raises:
+        NumericsError: a model diverged.
+    """
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    stack = _started(module, generators)
+    with torch.no_grad():
+        start = objectives(module, stack, batch, masks, training.l2)
+    # The first draw of `fitting` separates a held-out part, which is empty here.
+    rows = [mask.nonzero().squeeze(1) for mask in masks]
+    rows = [own[torch.randperm(len(own), generator=g)] for own, g in zip(rows, generators, strict=True)]
+    walk = _Walk(module, stack, {name: torch.zeros_like(value) for name, value in stack.items()}, batch, training)
+    for epoch in range(training.epochs):
+        orders = [own[torch.randperm(len(own), generator=g)] for own, g in zip(rows, generators, strict=True)]
+        walk.epoch(orders, epoch)
+    with torch.no_grad():
+        end = objectives(module, stack, batch, masks, training.l2)
+    if not bool((end <= start).all()):
+        left = int((~(end <= start)).sum())
+        raise NumericsError(f"{left} of {len(masks)} retrained networks diverged; lower model.training.learning-rate")
+    return {name: value.detach() for name, value in stack.items()}
+
+
+def objectives(module: nn.Module, stack: Stack, batch: Batch, masks: Tensor, l2: float) -> Tensor:
+    """F_k [K] of each model on its own rows."""
+    shares = masks * batch.weights / masks.sum(1, keepdim=True)
+    penalty = sum(value.flatten(1).square().sum(1) for value in stack.values())
+    losses = loss(outputs_of(module, stack, batch.inputs), batch.targets.expand(len(masks), -1))
+    total: Tensor = (shares * losses).sum(1) + 0.5 * l2 * penalty
+    return total
+
+
+def outputs_of(module: nn.Module, stack: Stack, inputs: tuple[Tensor, ...], *, each: bool = False) -> Tensor:
+    """Outputs [K, B] of K models on the same rows [B, ...], or with `each` on rows of their own [K, B, ...]."""
+
+    def one(parameters: Stack, given: tuple[Tensor, ...]) -> Tensor:
+        found: Tensor = functional_call(module, dict(parameters), given)
+        return found
+
+    found: Tensor = vmap(one, in_dims=(0, 0 if each else None))(stack, inputs)
+    return found
+
+
+def _started(module: nn.Module, generators: list[torch.Generator]) -> Stack:
+    names = [name for name, _ in module.named_parameters()]
+    drawn: dict[str, list[Tensor]] = {name: [] for name in names}
+    for generator in generators:
+        initialise(module, generator)
+        for name, parameter in module.named_parameters():
+            drawn[name].append(parameter.detach().clone())
+    return {name: torch.stack(values).requires_grad_() for name, values in drawn.items()}
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """Stacked parameters and velocities on their way down."""
+
+    module: nn.Module
+    stack: Stack
+    velocity: Stack
+    batch: Batch
+    training: Training
+
+    def epoch(self, orders: list[Tensor], epoch: int) -> None:
+        """One pass of every model over its own shuffled rows; a model with a step less than others rests in the last."""
+        size = self.training.batch
+        counts = torch.tensor([len(order) for order in orders])
+        padded = nn.utils.rnn.pad_sequence(orders, batch_first=True, padding_value=0)
+        steps = (counts + size - 1) // size
+        for step in range(int(steps.max())):
+            places = torch.arange(step * size, min((step + 1) * size, padded.shape[1]))
+            present = places < counts.unsqueeze(1)
+            angle = math.pi * (epoch * steps + step) / (steps * self.training.epochs)
+            rate = 0.5 * self.training.learning_rate * (1 + torch.cos(angle.double()))
+            self._step(padded[:, places], present, rate)
+
+    def _step(self, rows: Tensor, present: Tensor, rate: Tensor) -> None:
+        """One Nesterov step of every model that has rows in it; `rows` and `present` [K, B], `rate` [K]."""
+        count = present.sum(1, keepdim=True)
+        shares = present * self.batch.weights[rows] / count.clamp(min=1)
+        inputs = tuple(part[rows] for part in self.batch.inputs)
+        losses = loss(outputs_of(self.module, self.stack, inputs, each=True), self.batch.targets[rows])
+        gradients = torch.autograd.grad((shares * losses).sum(), list(self.stack.values()))
+        moving = (count.squeeze(1) > 0).double()
+        with torch.no_grad():
+            for (name, parameter), gradient in zip(self.stack.items(), gradients, strict=True):
+                ones = (-1, *[1] * (parameter.ndim - 1))
+                velocity, moves = self.velocity[name], moving.view(ones)
+                whole = gradient.add(parameter, alpha=self.training.l2)
+                velocity.mul_(1 - (1 - MOMENTUM) * moves).add_(whole * moves)
+                parameter.sub_((moves * rate.view(ones)) * whole.add_(velocity, alpha=MOMENTUM))

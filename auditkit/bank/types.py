@@ -1,0 +1,88 @@
+"""What the bank's files hand to each other and to the assessing rooms.
+
+Legend: R rows of the table, P pool rows, M evaluation rows, K models, D parameters of one model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditkit.subject.types import Floats, Ints, Mask
+
+Kind: TypeAlias = Literal["train-halves", "pool-halves"]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many models; a subset is learned once, a repeated one twice, with another seed."""
+
+    fitting: int
+    """Subsets on which something may be fitted: damping, the weights of an ensemble."""
+    measuring: int
+    """Subsets on which that is measured; disjoint models."""
+    repeated: int
+    """Measuring subsets that are learned a second time, which shows how much chance of training alone changes."""
+
+    @property
+    def models(self) -> int:
+        """All models."""
+        return self.fitting + self.measuring + self.repeated
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who is in which subset; drawn before anything is trained."""
+
+    kind: Kind
+    rows: Ints
+    """[P] positions of the pool in the table, ascending."""
+    masks: Mask
+    """[K, P] whether model k learns from the row."""
+    subset: Ints
+    """[K] number of the model's subset; equal numbers are equal rows with another seed."""
+    measuring: Mask
+    """[K] the part for measuring; the others are the part for fitting."""
+    seeds: Ints
+    """[K] seed of each model's own generator (initial parameters, shuffles)."""
+
+    @property
+    def first(self) -> Ints:
+        """The first model of each measuring subset: independent draws of subset and seed."""
+        at = np.flatnonzero(self.measuring)
+        return at[np.unique(self.subset[at], return_index=True)[1]]
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The retrained models' answers; restricted evidence, never public."""
+
+    plan: Plan
+    evaluation: Ints
+    """[M] positions of the evaluation rows in the table."""
+    loss_evaluation: Floats
+    """[K, M] nats."""
+    score_evaluation: Floats
+    """[K, M] score of the favourable outcome in [0, 1]."""
+    loss_pool: Floats
+    """[K, P] members and non-members alike; `plan.masks` tells them apart."""
+    score_pool: Floats
+    """[K, P]"""
+    parameters: Floats | None
+    """[K, D] in the order of the module's parameters; None where the models were fitted by a subject of their own."""
+    deterministic: bool
+    """Whether the recipe draws nothing at random, so that a seed changes nothing."""
+    recipe: str
+    """How the models were fitted, in one sentence for the report."""
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """For restricted evidence, by name."""
+        return {
+            "bank_rows": self.plan.rows, "bank_masks": self.plan.masks, "bank_subset": self.plan.subset,
+            "bank_measuring": self.plan.measuring, "bank_seeds": self.plan.seeds,
+            "bank_loss_evaluation": self.loss_evaluation, "bank_score_evaluation": self.score_evaluation,
+            "bank_loss_pool": self.loss_pool, "bank_score_pool": self.score_pool,
+        }  # fmt: skip

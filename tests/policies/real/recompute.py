@@ -1,0 +1,168 @@
+"""A whole result recomputed from the raw files: what `audit.json` ought to say, and where it says otherwise."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auditkit.run import run, train
+from tests.policies.real.claims import Says, by_key, complaints
+from tests.policies.real.prepare import Rows, prepare
+from tests.policies.real.recompute_data import LEVEL, MINIMUM_CELL, Floats, World, expected_data, read_world
+from tests.policies.real.recompute_fairness import expected_fairness
+from tests.policies.real.recompute_findings import expected_conclusion, expected_findings
+from tests.policies.real.recompute_influence import Dense, Removals, expected_influence, measures_of
+from tests.policies.real.recompute_model import Answers, ask, expected_model
+from tests.policies.real.recompute_privacy import (
+    curve_complaints,
+    expected_attack,
+    expected_duplicates,
+    expected_screen,
+    tail_complaints,
+)
+from tests.policies.real.recompute_rates import entry
+
+PARTS = ("data", "model", "fairness", "influence", "privacy", "findings", "conclusion")
+AS_OF = date(2026, 1, 15)
+
+
+@dataclass(frozen=True)
+class Audited:
+    """One finished run over real data."""
+
+    world: World
+    folder: Path
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """`audit.json`."""
+        return json.loads((self.folder / "public" / "audit.json").read_text("utf-8"))
+
+    @property
+    def html(self) -> Path:
+        """The report for screens."""
+        return self.folder / "public" / "report.html"
+
+    @property
+    def pdf(self) -> Path:
+        """The report for paper."""
+        return self.folder / "public" / "report.pdf"
+
+    def restricted(self, name: str) -> Floats:
+        """One array of the restricted evidence."""
+        return np.load(self.folder / "restricted" / f"{name}.npy")
+
+    @cached_property
+    def answers(self) -> Answers:
+        """The model asked again."""
+        return ask(self.world)
+
+    @cached_property
+    def dense(self) -> Dense:
+        """The influence problem in matrices."""
+        return Dense(self.world, self.answers, measures_of(self.world, self.answers))
+
+    @cached_property
+    def removals(self) -> Removals:
+        """Every training record removed once."""
+        return self.dense.removals()
+
+    @cached_property
+    def expected(self) -> dict[str, Any]:
+        """The parts of the result, claimed figure by figure."""
+        return expected_result(self)
+
+
+def audit(name: str, folder: Path, rows: Rows = "reduced") -> Audited:
+    """Lay the data out, train where the policy trains, and run the audit."""
+    policy = prepare(name, folder, rows)
+    world = read_world(name, policy)
+    if world.policy["model"]["adapter"] == "tabular":
+        train(policy)
+    done = run(policy, out=folder / "audits", as_of=AS_OF)
+    return Audited(world, done.folder)
+
+
+def expected_result(audited: Audited) -> dict[str, Any]:
+    """Everything that the result may say in figures."""
+    world, answers = audited.world, audited.answers
+    fairness = expected_fairness(world, answers, np.random.default_rng(20_260_115))
+    privacy = _privacy(audited)
+    model = expected_model(world, answers)
+    rows = fairness["measurements"] | privacy["measurements"]
+    _name(rows, {attribute.name: attribute.reference for attribute in world.attributes})
+    findings = expected_findings(world, rows, {"fairness": True, "privacy": bool(answers.loss)})
+    influence: dict[str, Any] = {}
+    if answers.weights:
+        influence = expected_influence(audited.dense, audited.removals)
+    return {
+        "data": expected_data(world), "model": model, "fairness": fairness, "influence": influence,
+        "privacy": privacy, "findings": findings, "conclusion": expected_conclusion(findings),
+    }  # fmt: skip
+
+
+def _name(rows: dict[str, dict[str, Any]], references: dict[str, str]) -> None:
+    """Claim the names that a row carries beside its figures: attribute, group, and the reference of a comparison."""
+    for key, row in rows.items():
+        measure, on, group = key.split(" / ", 2)
+        compared = measure.startswith("fairness.") and measure.endswith(("_difference", "_ratio"))
+        row |= {"measure": measure, "on": on, "group": group, "reference": references[on] if compared else ""}
+
+
+def _privacy(audited: Audited) -> dict[str, Any]:
+    if not audited.answers.loss:
+        names = ("attack_auc", "tpr_at_fpr_0.001", "tpr_at_fpr_0.01", "tpr_at_fpr_0.1")
+        nothing = entry(level=LEVEL, withheld=Says())
+        rows = {f"privacy.{name} /  / ": {"estimate": nothing} for name in names}
+        return {"measurements": rows, "screen": {"rule": Says(3.5)}}
+    found = expected_attack(audited.world, audited.answers, audited.restricted("attack_setting_half"))
+    rows = {f"{name} /  / ": {"estimate": estimate} for name, estimate in found["measurements"].items()}
+    out = found | {"duplicates": expected_duplicates(audited.world)}
+    if audited.answers.weights:
+        screen = expected_screen(audited.world, audited.removals.own)
+        rows |= {"privacy.screen_share /  / ": {"estimate": screen["flagged"]}} | screen["by_group"]
+        out["screen"] = screen | {"tail": {"n": screen["n"], "method": Says(MINIMUM_CELL)}}
+    else:
+        out["screen"] = {"rule": Says(3.5)}
+    return out | {"measurements": rows, "roc": found["roc"] | {"method": Says(MINIMUM_CELL)}}
+
+
+def keyed(document: dict[str, Any]) -> dict[str, Any]:
+    """The parts with their rows under names instead of positions, and without what draws curves and fixed wording."""
+    parts = copy.deepcopy({name: document[name] for name in PARTS})
+    names = ("measure", "on", "group")
+    for part in ("fairness", "privacy"):
+        parts[part]["measurements"] = by_key(parts[part]["measurements"], *names)
+    parts["fairness"]["groups"] = by_key(parts["fairness"]["groups"], "on", "group")
+    parts["findings"] = by_key(parts["findings"], "id")
+    for finding in parts["findings"].values():
+        finding["groups"] = by_key(finding["groups"], "group")
+    screen = parts["privacy"]["screen"]
+    if screen:
+        screen["by_group"] = by_key(screen["by_group"], *names)
+        if screen["tail"]:
+            del screen["tail"]["points"]
+    if parts["privacy"]["roc"]:
+        del parts["privacy"]["roc"]["points"]
+    for literal in ("threat_model", "not_tested"):
+        del parts["privacy"][literal]
+    return parts
+
+
+def result_complaints(audited: Audited) -> list[str]:
+    """Every figure of the result that differs from its recomputation or that nobody recomputed."""
+    found = complaints(keyed(audited.document), audited.expected, audited.world.name)
+    privacy = audited.document["privacy"]
+    if privacy["roc"]:
+        found += curve_complaints(privacy["roc"]["points"], audited.answers)
+    if privacy["screen"] and privacy["screen"]["tail"]:
+        found += tail_complaints(privacy["screen"]["tail"]["points"], audited.removals.own)
+    return found
+

@@ -1,0 +1,275 @@
+"""The privacy part by scipy, scikit-learn and sorting: gap, attack, screen, duplicates.
+
+Nothing is drawn here but what the audit says it drew: which half of the reserve set the thresholds is read from the
+restricted evidence, and a median over a sample of records is claimed up to the error of that sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.special import expit, logit
+from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.neighbors import NearestNeighbors, radius_neighbors_graph
+
+from tests.policies.real.claims import Near, Says
+from tests.policies.real.recompute_data import (
+    FALSE_POSITIVE_RATES,
+    LEVEL,
+    MINIMUM_CELL,
+    NEAR_DUPLICATE,
+    Floats,
+    Ints,
+    Mask,
+    World,
+)
+from tests.policies.real.recompute_model import Answers
+from tests.policies.real.recompute_rates import banded, entry, exact, exact_limits
+
+EXPECTED = 10
+PAIRS_FOR_MEDIAN = 20_000_000
+WITHHELD = Says(MINIMUM_CELL)
+ERRORS = 4.5
+
+
+def expected_attack(world: World, answers: Answers, half: Mask) -> dict[str, Any]:
+    """Gap, AUC, success at fixed false-positive rates; `half` is the part of the reserve that set the thresholds."""
+    seen, unseen, held = (answers.loss[split] for split in ("train", "evaluation", "reserve"))
+    assert int(half.sum()) == len(held) // 2
+    welch = stats.ttest_ind(unseen, seen, equal_var=False)
+    gap = welch.confidence_interval(LEVEL)
+    rows = {
+        "privacy.train_loss": _mean(seen),
+        "privacy.evaluation_loss": _mean(unseen),
+        "privacy.train_evaluation_gap": entry(
+            float(unseen.mean() - seen.mean()), float(gap.low), float(gap.high), level=LEVEL, n=len(seen) + len(unseen)
+        ),
+        "privacy.accuracy_gap": _accuracy_gap(world, answers),
+        "privacy.attack_auc": _auc(-seen, -held),
+    }
+    resolution = []
+    for fpr in FALSE_POSITIVE_RATES:
+        row = _resolved(-seen, -held, half, fpr)
+        resolution.append(row)
+        rows[f"privacy.tpr_at_fpr_{fpr!r}"] = row["tpr"]
+    return {"measurements": rows, "resolution": resolution, "roc": {"n": len(seen) + len(held)}}
+
+
+def _mean(loss: Floats) -> dict[str, Any]:
+    ends = stats.ttest_1samp(loss, 0.0).confidence_interval(LEVEL)
+    return entry(float(loss.mean()), float(ends.low), float(ends.high), level=LEVEL, n=len(loss))
+
+
+def _accuracy_gap(world: World, answers: Answers) -> dict[str, Any]:
+    right = [answers.decision[split] == world.label(split) for split in ("train", "evaluation")]
+    (p, q), ends = (r.mean() for r in right), [exact_limits(int(r.sum()), len(r), LEVEL) for r in right]
+    low = p - q - math.hypot(p - ends[0][0], ends[1][1] - q)
+    high = p - q + math.hypot(ends[0][1] - p, q - ends[1][0])
+    return entry(p - q, low, high, level=LEVEL, n=sum(map(len, right)))
+
+
+def _auc(members: Floats, others: Floats) -> dict[str, Any]:
+    """AUC by scikit-learn, DeLong's variance from the placements of every record, interval on the logit scale."""
+    truth = np.r_[np.ones(len(members)), np.zeros(len(others))]
+    area = float(roc_auc_score(truth, np.r_[members, others]))
+    ordered, others_ordered = np.sort(members), np.sort(others)
+    beats = (np.searchsorted(others_ordered, members) + np.searchsorted(others_ordered, members, "right")) / 2
+    beaten = len(members) - (np.searchsorted(ordered, others) + np.searchsorted(ordered, others, "right")) / 2
+    variance = np.var(beats / len(others), ddof=1) / len(members)
+    variance += np.var(beaten / len(members), ddof=1) / len(others)
+    half = stats.norm.ppf(0.5 + LEVEL / 2) * math.sqrt(variance) / (area * (1 - area))
+    low, high = expit(logit(area) - half), expit(logit(area) + half)
+    return entry(area, float(low), float(high), level=LEVEL, n=len(truth))
+
+
+def _resolved(members: Floats, others: Floats, half: Mask, fpr: float) -> dict[str, Any]:
+    measuring, needed = int((~half).sum()), math.ceil(round(EXPECTED / fpr, 6))
+    row: dict[str, Any] = {"false_positive_rate": fpr, "expected_false_positives": measuring * fpr, "needed_n": None}
+    if measuring < needed:
+        missing = entry(level=LEVEL, withheld=Says(fpr, needed))
+        return row | {"needed_n": needed, "tpr": missing, "realised_fpr": missing}
+    setting = others[half]
+    # The lowest observed threshold above which at most the share `fpr` of the setting half lies.
+    threshold = min(t for t in setting if (setting > t).mean() <= fpr)
+    rates = {"tpr": members > threshold, "realised_fpr": others[~half] > threshold}
+    return row | {name: banded(hits, LEVEL, MINIMUM_CELL) for name, hits in rates.items()}
+
+
+def curve_complaints(points: Sequence[dict[str, Any]], answers: Answers) -> list[str]:
+    """Points of the printed curve that are no corner of the empirical one, or whose steps tell of too few records."""
+    seen, held = answers.loss["train"], answers.loss["reserve"]
+    truth = np.r_[np.ones(len(seen)), np.zeros(len(held))]
+    fpr, tpr, _ = roc_curve(truth, -np.r_[seen, held], drop_intermediate=False)
+    counts = {(round(x * len(held)), round(y * len(seen))) for x, y in zip(fpr, tpr, strict=True)}
+    shown = [(point["x"] * len(held), point["y"] * len(seen)) for point in points]
+    found = []
+    for x, y in shown:
+        whole = (round(x), round(y))
+        if whole not in counts or abs(x - whole[0]) > 1e-6 or abs(y - whole[1]) > 1e-6 or x < EXPECTED - 1e-9:
+            found.append(f"privacy.roc: ({x}, {y}) is no corner of the attack's curve")
+    for one, other in zip(shown, shown[1:], strict=False):
+        steps = [round(b - a) for a, b in zip(one, other, strict=True)]
+        if any(0 < step < MINIMUM_CELL or step < 0 for step in steps):
+            found.append(f"privacy.roc: from {one} to {other} tells of fewer than {MINIMUM_CELL}")
+    return found
+
+
+def expected_screen(world: World, own: Floats) -> dict[str, Any]:
+    """The screen of self-influence: cut, share flagged, who they are; own [N] is recomputed self-influence."""
+    roots = np.cbrt(own)
+    spread = np.median(np.abs(roots - np.median(roots)))
+    edge = (np.median(roots) + 3.5 * spread / 0.6745) ** 3
+    flag = own > edge
+    by_group, by = {}, []
+    label = world.label("train") == 1
+    cells = {"favourable": label, "not favourable": ~label}
+    by += [_share("label", name, cells[name], flag) for name in cells if _shown(cells, flag)[name]]
+    for attribute in world.attributes:
+        codes = attribute.codes["train"]
+        names = [*attribute.labels, *(["unknown"] if (codes < 0).any() else [])]
+        cells = {name: codes == (k if k < len(attribute.labels) else -1) for k, name in enumerate(names)}
+        shown = _shown(cells, flag)
+        for name, members in cells.items():
+            hidden = entry(level=LEVEL, withheld=WITHHELD)
+            found = exact(int(flag[members].sum()), int(members.sum()), LEVEL) if shown[name] else hidden
+            by_group[f"privacy.screen_share / {attribute.name} / {name}"] = {"estimate": found}
+            if shown[name] and flag.any():
+                by.append(_share(attribute.name, name, members, flag))
+    return {
+        "rule": Says(3.5), "cut": float(edge / np.median(own)), "n": len(own),
+        "flagged": banded(flag, LEVEL, MINIMUM_CELL), "by_group": by_group, "by": by,
+    }  # fmt: skip
+
+
+def _share(column: str, level: str, members: Mask, flag: Mask) -> dict[str, Any]:
+    share = exact(int((members & flag).sum()), int(flag.sum()), LEVEL)
+    base = float(members.mean())
+    return {"column": column, "level": level, "share": share, "base_share": base, "lift": share["value"] / base}
+
+
+def _shown(cells: dict[str, Mask], flag: Mask) -> dict[str, bool]:
+    """Which cells may be published: those that are safe, and of which the rest, taken together, is safe as well."""
+    shown = {name: _is_safe(members, flag) for name, members in cells.items()}
+    while True:
+        rest = np.logical_not(np.logical_or.reduce([m for n, m in cells.items() if shown[n]] or [flag & False]))
+        open_ = [name for name, is_open in shown.items() if is_open and cells[name].any()]
+        if _is_safe(rest, flag) or not open_:
+            return shown
+        shown[min(open_, key=lambda name: int((cells[name] & flag).sum()))] = False
+
+
+def _is_safe(members: Mask, flag: Mask) -> bool:
+    counts = (members.sum(), (members & flag).sum(), (members & ~flag).sum())
+    return not any(0 < count < MINIMUM_CELL for count in counts)
+
+
+def tail_complaints(points: Sequence[dict[str, Any]], own: Floats) -> list[str]:
+    """Points of the printed tail whose share is wrong, that lie off the fixed steps, or that tell of too few."""
+    scaled, found = own / np.median(own), []
+    counts = [int((scaled >= point["x"]).sum()) for point in points]
+    for point, count in zip(points, counts, strict=True):
+        step = 10 * math.log10(point["x"])
+        if abs(step - round(step)) > 1e-9 or abs(point["y"] - count / len(own)) > 1e-12:
+            found.append(f"privacy.screen.tail: {point}, though {count} of {len(own)} records lie at or above")
+    edges = [len(own), *counts, 0]
+    if any(0 < a - b < MINIMUM_CELL for a, b in zip(edges, edges[1:], strict=False)):
+        found.append(f"privacy.screen.tail: a step tells of fewer than {MINIMUM_CELL}: {counts}")
+    return found
+
+
+def expected_duplicates(world: World) -> dict[str, Any]:
+    """Pairs of exact and of near copies, counts below the minimum cell withheld."""
+    frame = pd.concat([world.frames[split][world.features] for split in world.frames], ignore_index=True)
+    of_split = np.repeat(list(world.frames), [len(part) for part in world.frames.values()])
+    numbers, codes = _coordinates(world, frame)
+    key = pd.DataFrame(np.column_stack([numbers, codes])).groupby(list(range(numbers.shape[1] + codes.shape[1])))
+    record = key.ngroup().to_numpy()
+    first = np.unique(record, return_index=True)[1]
+    counts = {split: np.bincount(record[of_split == split], minlength=len(first)) for split in world.frames}
+    exact_pairs, near_pairs = _exact_pairs(counts), []
+    for threshold in _thresholds(numbers[first], codes[first], counts["train"]):
+        near_pairs.append(_near_pairs(numbers[first], codes[first], counts, threshold))
+    return {
+        "exact_in_train": exact_pairs[0], "exact_across": exact_pairs[1], "rule": Says(NEAR_DUPLICATE),
+        "near_in_train": _between(near_pairs, 0), "near_across": _between(near_pairs, 1), "notes": WITHHELD,
+    }  # fmt: skip
+
+
+def _coordinates(world: World, frame: pd.DataFrame) -> tuple[Floats, Ints]:
+    """Numbers over their interquartile range / 1.349 (gaps 0), and codes of categories and of gaps."""
+    numbers, codes = [], []
+    for column in world.features:
+        cells = frame[column]
+        if column in world.numeric or (not world.numeric and pd.api.types.is_numeric_dtype(cells)):
+            low, middle, high = np.nanquantile(cells, [0.25, 0.5, 0.75])
+            scale = (high - low) / 1.349 or float(np.nanstd(cells))
+            numbers.append(np.nan_to_num((cells.to_numpy(dtype=float) - middle) / scale))
+            codes.append(cells.isna().to_numpy(dtype=int))
+        else:
+            codes.append(pd.factorize(cells.astype(object))[0])
+    return np.column_stack(numbers), np.column_stack(codes)
+
+
+def _thresholds(numbers: Floats, codes: Ints, in_train: Ints) -> list[float]:
+    """The distance below which records are near copies; its two ends where the audit sampled the median."""
+    there = in_train > 0
+    onehot = [codes[there][:, [k]] == np.unique(codes[there][:, k]) for k in range(codes.shape[1])]
+    # Two levels of a category lie 1 apart when each is a corner at 1/sqrt(2).
+    space = np.column_stack([numbers[there], *(part / math.sqrt(2) for part in onehot)])
+    nearest = NearestNeighbors(n_neighbors=2, algorithm="brute").fit(space).kneighbors(space)[0][:, 1]
+    sample = min(len(space), max(200, PAIRS_FOR_MEDIAN // len(space)))
+    if sample == len(space):
+        return [min(NEAR_DUPLICATE * float(np.median(nearest)), 0.999)]
+    off = ERRORS * 0.5 / math.sqrt(sample)
+    return [min(NEAR_DUPLICATE * float(q), 0.999) for q in np.quantile(nearest, [0.5 - off, 0.5 + off])]
+
+
+def _exact_pairs(counts: dict[str, Ints]) -> tuple[int | None, int | None]:
+    train = counts["train"]
+    met = np.sum([c > 0 for c in counts.values()], axis=0) > 1
+    rows_across = sum(int(c[met].sum()) for c in counts.values())
+    across = sum(int(a @ b) for a, b in combinations(counts.values(), 2))
+    within = int((train * (train - 1)).sum() // 2)
+    return _count(within, int(train[train > 1].sum())), _count(across, rows_across)
+
+
+def _near_pairs(numbers: Floats, codes: Ints, counts: dict[str, Ints], threshold: float) -> list[int | None]:
+    """Pairs of rows behind every pair of distinct records that agree in all codes and lie within the threshold."""
+    within = across = 0
+    rows_within, touched = set[int](), {split: set[int]() for split in counts}
+    groups = pd.DataFrame(codes).groupby(list(range(codes.shape[1]))).indices.values()
+    for members in groups if threshold > 0 else ():
+        if len(members) < 2:
+            continue
+        links = radius_neighbors_graph(numbers[members], threshold, mode="connectivity").tocoo()
+        for a, b in ((members[i], members[j]) for i, j in zip(links.row, links.col, strict=True) if i < j):
+            pairs = int(counts["train"][a] * counts["train"][b])
+            within += pairs
+            rows_within |= {a, b} if pairs else set()
+            for one, other in combinations(counts, 2):
+                for left, right in ((a, b), (b, a)):
+                    crossing = int(counts[one][left] * counts[other][right])
+                    across += crossing
+                    touched[one] |= {left} if crossing else set()
+                    touched[other] |= {right} if crossing else set()
+    rows_across = sum(int(counts[split][list(met)].sum()) for split, met in touched.items() if met)
+    return [_count(within, int(counts["train"][list(rows_within)].sum()) if rows_within else 0),
+            _count(across, rows_across)]  # fmt: skip
+
+
+def _count(pairs: int, rows: int) -> int | None:
+    """A count, withheld when it or the rows in its pairs number 1 to 9."""
+    return None if any(0 < number < MINIMUM_CELL for number in (pairs, rows)) else pairs
+
+
+def _between(found: list[list[int | None]], which: int) -> int | Near | None:
+    counts = [pair[which] for pair in found]
+    if None in counts or len(set(counts)) == 1:
+        return counts[0]
+    return Near(float(counts[0]), float(counts[-1]))
