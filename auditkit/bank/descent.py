@@ -101,8 +101,8 @@ class _Walk:
         for step in range(int(steps.max())):
             places = torch.arange(step * size, min((step + 1) * size, padded.shape[1]))
             present = places < counts.unsqueeze(1)
-            angle = math.pi * (epoch * steps + step) / (steps * self.training.epochs)
-            rate = 0.5 * self.training.learning_rate * (1 + torch.cos(angle.double()))
+            done = (epoch * steps + step).double() / (steps * self.training.epochs)
+            rate = 0.5 * self.training.learning_rate * (1 + torch.cos(math.pi * done))
             self._step(padded[:, places], present, rate)
 
     def _step(self, rows: Tensor, present: Tensor, rate: Tensor) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 from torch import Tensor
 
 from auditkit.influence.problem import Inputs, Problem
+from auditkit.result import Quality
 
 
 class Curvature(Protocol):
@@ -42,6 +43,10 @@ class Curvature(Protocol):
 
         Returns probesᵀ J directions [B, P, S] for directions [D, S], and probesᵀ J H⁻¹ Jᵀ probes [B, P, P], float64.
         """
+        ...
+
+    def quality(self) -> tuple[Quality, ...]:
+        """What this estimator says of its own work so far (residuals, captured share); read after scoring."""
         ...
 
     def stiffer(self, factor: float) -> Curvature:

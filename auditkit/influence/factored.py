@@ -16,11 +16,13 @@ from auditkit.influence.jacobian import rows_that_fit
 from auditkit.influence.kronecker import Basis, Block
 
 
-def factor_sums(site: Site, given: Tensor, gradients: Tensor, weights: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Sums over the batch of d dᵀ [o, o] and w a aᵀ [i, i] (None for an Embedding)."""
+def factor_sums(site: Site, given: Tensor, gradients: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums over the batch of d dᵀ [o, o] and w a aᵀ [i, i] (for an Embedding its diagonal [i], which is all of it)."""
     flat = gradients.reshape(-1, gradients.shape[3])
     if site.is_embedding:
-        return flat.T @ flat, None
+        counts = torch.zeros(site.layer.weight.shape[0], dtype=torch.float64, device=given.device)
+        shares = weights.unsqueeze(1) * _real(site, given)
+        return flat.T @ flat, counts.index_add_(0, given.reshape(-1), shares.reshape(-1))
     rows = given * weights.sqrt().view(-1, 1, 1)
     stacked = rows.reshape(-1, rows.shape[2])
     return flat.T @ flat, stacked.T @ stacked

@@ -145,7 +145,7 @@ def dumbbells(panels: tuple[tuple[str, tuple[Pair, ...]], ...]) -> Drawing:
 @lru_cache(maxsize=16)
 def roc(points: tuple[RocPoint, ...], operating: tuple[RocPoint, ...]) -> Drawing:
     """True against false positives on log axes with the chance line and the named operating points."""
-    figure = new_figure(3.0)
+    figure = new_figure(2.6)
     axes = add_axes(figure, 0.8, WIDTH - 2.2)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -173,7 +173,7 @@ def roc(points: tuple[RocPoint, ...], operating: tuple[RocPoint, ...]) -> Drawin
 @lru_cache(maxsize=16)
 def tail(points: tuple[tuple[float, float], ...], *, cut: float | None, titles: tuple[str, str]) -> Drawing:
     """The share of records at or above each value, on log axes; what lies beyond the cut is hatched."""
-    figure = new_figure(2.5)
+    figure = new_figure(2.1)
     axes = add_axes(figure, 0.8, WIDTH - 1.0, top=0.2)
     axes.set_xscale("log")
     axes.set_yscale("log")

@@ -95,6 +95,8 @@ def interval(estimate: Estimate, unit: str) -> str:
     digits = max(_digits(bound, unit) for bound in (estimate.low, estimate.high))
     if unit in ("score", "nats"):
         digits = _digits(max(abs(estimate.low), abs(estimate.high)), unit)
+    if estimate.step:
+        digits = _step_digits(estimate.step, unit)
     low, high = (_format(bound, unit, digits) for bound in (estimate.low, estimate.high))
     for tail in (f"{NBSP}%", f"{NBSP}points", f"{NBSP}nats"):
         low = low.removesuffix(tail)
@@ -113,6 +115,8 @@ def basis(estimate: Estimate, unit: str) -> str:
     parts = [interval(estimate, unit)]
     if estimate.n is not None:
         parts.append(f"n{NBSP}={NBSP}{estimate.n:,}")
+    if estimate.step:
+        parts.append("rounded")
     if estimate.withheld:
         parts.append(estimate.withheld)
     return ", ".join(part for part in parts if part)
@@ -124,11 +128,13 @@ def sentence(estimate: Estimate, unit: str) -> str:
         return f"withheld: {estimate.withheld}" if estimate.withheld else "not estimable"
     inner = basis(estimate, unit)
     lead = f"{level(estimate)} " if estimate.low is not None and estimate.high is not None else ""
-    return f"{value(estimate.value, unit)} ({lead}{inner})" if inner else value(estimate.value, unit)
+    return f"{shown(estimate, unit)} ({lead}{inner})" if inner else shown(estimate, unit)
 
 
 def shown(estimate: Estimate, unit: str) -> str:
     """The number alone, or `withheld` / `not estimable`."""
+    if estimate.value is not None and estimate.step:
+        return _format(estimate.value, unit, _step_digits(estimate.step, unit))
     if estimate.known:
         return value(estimate.value, unit)
     return "withheld" if estimate.withheld else "not estimable"
@@ -213,6 +219,15 @@ def _digits(number: float, unit: str) -> int:
     if unit in ("rate", "share", "points"):
         return 2 if 0 < abs(number) < 0.001 else 1
     return 3 if number == 0 else min(max(2 - math.floor(math.log10(abs(number))), 2), MORE_DIGITS)
+
+
+def _step_digits(step: float, unit: str) -> int:
+    """The digits that a value rounded to `step` has; more would claim what the rounding took away."""
+    scaled = step * 100 if unit in ("rate", "share", "points") else step
+    digits = 0
+    while digits < MORE_DIGITS and abs(round(scaled, digits) - scaled) > 1e-9:
+        digits += 1
+    return digits
 
 
 def _format(number: float, unit: str, digits: int) -> str:

@@ -72,6 +72,12 @@ def test_a_withheld_estimate_reads_as_its_reason() -> None:
     assert wording.shown(Estimate(value=None), "rate") == "not estimable"
 
 
+def test_a_rounded_estimate_prints_no_digit_that_rounding_took_away() -> None:
+    rate = Estimate(value=0.6, low=0.45, high=0.75, n=113, step=0.05)
+    assert plain(wording.sentence(rate, "rate")) == "60 % (95 % interval 45 to 75 %, n = 113, rounded)"
+    assert wording.shown(Estimate(value=0.9, low=0.7, high=1.2, step=0.1), "ratio") == "0.9"
+
+
 @pytest.mark.parametrize(
     ("number", "expected"),
     [(0.000082, "0.000082"), (3.1e-9, "3.1 × 10⁻⁹"), (-0.000571, "−0.000571"), (None, "–"), (12.0, "12")],

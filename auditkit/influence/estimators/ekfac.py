@@ -14,21 +14,22 @@ depend on each other in more than their joint second moments along the eigenvect
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from auditkit.errors import Complaint, ModelError, NumericsError
-from auditkit.influence.capture import Site, Trace, site_matrices, site_parts, trace, unused_sites, verified_sites
+from auditkit.influence.capture import Site, site_matrices, site_parts, trace, unused_sites, verified_sites
 from auditkit.influence.damping import Damping, added_damping, floor
 from auditkit.influence.dense import DenseBlock
-from auditkit.influence.factored import cross, eigenvalue_sum, factor_sums, gram
+from auditkit.influence.factored import cross, gram
 from auditkit.influence.jacobian import is_affine, output_jacobian
 from auditkit.influence.kronecker import Basis, Block
-from auditkit.influence.likelihood import output_terms
+from auditkit.influence.layers import fit_dense, fit_eigenvalues, fit_factors, names_beside
 from auditkit.influence.problem import Inputs, Problem
+from auditkit.result import Quality
 
 
 @dataclass(frozen=True)
@@ -49,27 +50,29 @@ class Ekfac:
         sites = verified_sites(problem)
         groups = self._dense_groups(problem, sites)
         affine = is_affine(problem)
-        bases = _fit_bases(problem, sites)
-        eigenvalues = _fit_eigenvalues(problem, sites, bases)
+        bases, eigenvalues = self.spectrum(problem, sites)
         blocks = {
             site.name: self._block(problem, site, bases[site.name], eigenvalues[site.name], affine=affine)
             for site in sites
         }
         spans = problem.layout.spans()
         dense = {}
-        for owner, ggn in _fit_dense(problem, groups).items():
+        for owner, ggn in fit_dense(problem, groups).items():
             penalty = torch.cat([problem.penalty[spans[name]] for name in groups[owner]])
             dense[owner] = DenseBlock.invert(ggn, penalty, self.damping, affine=affine)
         return EkfacCurvature(problem, sites, blocks, groups, dense)
 
+    def spectrum(self, problem: Problem, sites: tuple[Site, ...]) -> tuple[dict[str, Basis], dict[str, Tensor]]:
+        """Eigenvectors of the factors by site, and the second moments [o, i] of the root gradients along them."""
+        bases = {name: factors.basis() for name, factors in fit_factors(problem, sites).items()}
+        return bases, fit_eigenvalues(problem, sites, bases)
+
     def _dense_groups(self, problem: Problem, sites: tuple[Site, ...]) -> dict[str, tuple[str, ...]]:
         """Module -> its trainable parameters that no site covers and that the outputs may depend on."""
-        done = {name for site in (*sites, *unused_sites(problem)) for name in site.names}
         groups: dict[str, tuple[str, ...]] = {}
-        for name in problem.layout.names:
-            if name not in done:
-                owner = name.rpartition(".")[0] or "(the module itself)"
-                groups[owner] = (*groups.get(owner, ()), name)
+        for name in names_beside(problem, sites):
+            owner = name.rpartition(".")[0] or "(the module itself)"
+            groups[owner] = (*groups.get(owner, ()), name)
         sizes = {owner: sum(problem.parameters()[n].numel() for n in names) for owner, names in groups.items()}
         large = [f"{owner} ({size} parameters)" for owner, size in sizes.items() if size > self.dense_limit]
         if large:
@@ -158,6 +161,10 @@ class EkfacCurvature:
             grams += self.dense[owner].gram(jacobian)
         return crosses, grams
 
+    def quality(self) -> tuple[Quality, ...]:
+        """Nothing beyond what every run reports."""
+        return ()
+
     def stiffer(self, factor: float) -> EkfacCurvature:
         """The same factors and eigenvalues under `factor` times the penalty."""
         return replace(
@@ -172,49 +179,3 @@ class EkfacCurvature:
         return site_matrices(
             site, {name: vectors[spans[name]].reshape(*shapes[name], vectors.shape[1]) for name in site.names}
         )
-
-
-def _traces(problem: Problem, sites: tuple[Site, ...]) -> Iterator[tuple[Trace, dict[str, Tensor], Tensor]]:
-    """Per batch: the trace, root gradients [B, K, T, o] by site (scaled so that sums are means), and w_n / N."""
-    for at, inputs, targets in problem.rows():
-        seen = trace(problem, sites, inputs)
-        root = output_terms(problem, seen.outputs, targets).root
-        share = (problem.weights[at] / problem.n).sqrt().view(-1, 1, 1)
-        yield seen, seen.gradients(sites, root * share), problem.weights[at] / problem.n
-
-
-def _fit_bases(problem: Problem, sites: tuple[Site, ...]) -> dict[str, Basis]:
-    outputs: dict[str, Tensor] = {}
-    inputs: dict[str, Tensor | None] = {}
-    for seen, gradients, weights in _traces(problem, sites):
-        for site in sites:
-            left, right = factor_sums(site, seen.inputs(site), gradients[site.name], weights)
-            outputs[site.name] = left + outputs.get(site.name, torch.zeros_like(left))
-            earlier = inputs.get(site.name)
-            inputs[site.name] = right if earlier is None or right is None else right + earlier
-    return {site.name: Basis.of(outputs[site.name], inputs[site.name]) for site in sites}
-
-
-def _fit_eigenvalues(problem: Problem, sites: tuple[Site, ...], bases: Mapping[str, Basis]) -> dict[str, Tensor]:
-    sums: dict[str, Tensor] = {}
-    for seen, gradients, _ in _traces(problem, sites):
-        for site in sites:
-            part = eigenvalue_sum(site, bases[site.name], seen.inputs(site), gradients[site.name])
-            sums[site.name] = part + sums.get(site.name, torch.zeros_like(part))
-    return sums
-
-
-def _fit_dense(problem: Problem, groups: Mapping[str, tuple[str, ...]]) -> dict[str, Tensor]:
-    spans = problem.layout.spans()
-    sums = {}
-    for owner, names in groups.items():
-        size = sum(spans[name].stop - spans[name].start for name in names)
-        sums[owner] = torch.zeros(size, size, dtype=torch.float64, device=problem.targets.device)
-    for at, inputs, targets in problem.rows() if groups else ():
-        root = output_terms(problem, problem.outputs(inputs), targets).root
-        root = root * (problem.weights[at] / problem.n).sqrt().view(-1, 1, 1)
-        for owner, names in groups.items():
-            jacobian = root.transpose(1, 2) @ output_jacobian(problem, inputs, names=names)
-            rows = jacobian.reshape(-1, jacobian.shape[2])
-            sums[owner].addmm_(rows.T, rows)
-    return sums

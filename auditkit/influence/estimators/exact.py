@@ -22,6 +22,7 @@ from auditkit.influence.dense import DenseBlock
 from auditkit.influence.jacobian import is_affine, output_jacobian, rows_that_fit
 from auditkit.influence.likelihood import output_terms
 from auditkit.influence.problem import Inputs, Problem
+from auditkit.result import Quality
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,10 @@ class ExactCurvature:
             crosses.append(jacobian @ directions)
             grams.append(self.block.gram(jacobian))
         return torch.cat(crosses), torch.cat(grams)
+
+    def quality(self) -> tuple[Quality, ...]:
+        """Nothing beyond what every run reports."""
+        return ()
 
     def stiffer(self, factor: float) -> ExactCurvature:
         """The same Gauss–Newton matrix under `factor` times the penalty."""

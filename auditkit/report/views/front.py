@@ -91,7 +91,8 @@ def _observed(finding: Finding, unit: str) -> Cell:
     estimate = finding.estimate
     if estimate is None or estimate.value is None:
         return Cell("no value", estimate.withheld if estimate else "")
-    text = wording.value(estimate.value, unit, near=finding.threshold)
+    near = None if estimate.step else finding.threshold
+    text = wording.shown(estimate, unit) if near is None else wording.value(estimate.value, unit, near=near)
     return Cell(text, wording.basis(estimate, unit), sort=repr(estimate.value))
 
 

@@ -75,8 +75,7 @@ def parsed(token: str) -> tuple[float, float] | None:
     """A figure and half a unit of its last digit; None for a version or another thing that is no number."""
     plain = token.replace("−", "-").replace("+", "")
     mantissa, _, power = re.sub(r" × 10(.*)", r"e\1", plain).translate(SUPERSCRIPTS).partition("e")
-    grouped = re.fullmatch(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?", mantissa)
-    if not grouped and not re.fullmatch(r"-?\d+(?:\.\d+)?", mantissa):
+    if not re.fullmatch(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?", mantissa) or not re.fullmatch(r"|[-+]?\d\d?", power):
         return None
     mantissa = mantissa.replace(",", "")
     digits = len(mantissa.partition(".")[2])

@@ -67,7 +67,7 @@ def encode(world: World, frame: pd.DataFrame) -> Floats:
         if len(known) < len(train):
             parts.append(np.isnan(values))
     for column in world.categorical:
-        known = sorted(train[column].dropna().unique())
+        known = sorted(train[column].dropna().unique(), key=str)
         missing = frame[column].isna().to_numpy()
         places = np.where(missing, len(known), pd.Index(known).get_indexer(frame[column]))
         parts += list((places == np.r_[0 : len(known) + 1][:, None]).astype(float))
