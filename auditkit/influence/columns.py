@@ -75,10 +75,12 @@ def _of_column(name: str, values: pd.Series[str], *, always: bool) -> Levels:
 
 
 def _binned(name: str, values: Floats, *, always: bool) -> Levels:
+    """Bins at the quartiles, rounded to three digits first, so that a label says exactly what its bin holds."""
     known = ~np.isnan(values)
-    edges = np.unique(np.quantile(values[known], np.arange(1, _BINS) / _BINS))
+    quartiles = np.quantile(values[known], np.arange(1, _BINS) / _BINS)
+    edges = np.unique([float(f"{edge:.3g}") for edge in quartiles])
     codes = np.where(known, np.searchsorted(edges, values, side="left"), len(edges) + 1)
-    shown = [f"{edge:.3g}" for edge in edges]
+    shown = [f"{edge:,.10g}" for edge in edges]
     middle = [f"over {low} to {high}" for low, high in pairwise(shown)]
     labels = (f"up to {shown[0]}", *middle, f"over {shown[-1]}", MISSING)
     return Levels(name, labels, codes.astype(np.int64), always)
