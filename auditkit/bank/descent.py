@@ -1,7 +1,7 @@
 """All networks of a bank at once: the audited recipe's minibatch descent over stacked parameters.
 
-Every model starts from its own generator and shuffles its own rows by it, in the order in which `subject.fitting` draws,
-so that model k takes the steps that training it alone would take; only the order of sums within a product differs.
+Every model starts from its own generator and shuffles its own rows by it, in the order in which `subject.fitting`
+draws, so that model k takes the steps that training it alone would take; only the order of sums in a product differs.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class _Walk:
     training: Training
 
     def epoch(self, orders: list[Tensor], epoch: int) -> None:
-        """One pass of every model over its own shuffled rows; a model with a step less than others rests in the last."""
+        """One pass of every model over its own shuffled rows; one with a step less than the others rests in the last."""
         size = self.training.batch
         counts = torch.tensor([len(order) for order in orders])
         padded = nn.utils.rnn.pad_sequence(orders, batch_first=True, padding_value=0)

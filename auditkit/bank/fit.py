@@ -6,9 +6,9 @@
 - any other subject that can be trained: one after another through `Subject.train`.
 
 Tabular models are fitted on the *audited model's encoding*: means, scales and levels of all training rows. A refit
-through `Subject.train` would fit the encoding on the half as well; against that, rows left out leave two traces here: in
-the units of the numeric columns (which only the L2 penalty notices), and in columns of levels that the half never has
-(whose weights stay at 0 or where they started). This is also what influence predicts: its columns are fixed.
+through `Subject.train` would fit the encoding on the half as well; against that, rows left out leave two traces here:
+in the units of the numeric columns (which only the L2 penalty notices), and in columns of levels that the half never
+has (whose weights stay at 0 or shrink towards it). This is also what influence predicts: its columns are fixed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from auditkit.bank.descent import Stack, descend_all
 from auditkit.bank.newton import solve_all
@@ -25,11 +24,12 @@ from auditkit.bank.plan import plan
 from auditkit.bank.signals import answers, checked
 from auditkit.bank.size import choose_size, deterministic
 from auditkit.bank.types import Bank, Plan
-from auditkit.errors import NumericsError
+from auditkit.errors import ModelError, NumericsError
 from auditkit.subject.adapters.tabular import TabularSubject
+from auditkit.subject.fitted import Fitted
 from auditkit.subject.fitting import Batch, fit, one_thread
 from auditkit.subject.model import Logistic, build
-from auditkit.subject.types import Floats, Ints, Subject, Table
+from auditkit.subject.types import Subject, Table
 
 Wanted = Literal["auto"] | int
 
@@ -81,62 +81,62 @@ def train(subject: Subject, table: Table, drawn: Plan, *, batched: bool = True) 
 
 
 def _tabular(subject: TabularSubject, table: Table, drawn: Plan, *, batched: bool) -> Bank:
-    fitted, gradient = subject.fitted, subject.gradient
-    assert gradient is not None  # noqa: S101 - a tabular subject always has one
-    training = fitted.recipe.training
+    fitted = subject.fitted
     inputs, labels = fitted.tensors(table.frame.iloc[drawn.rows], table.label[drawn.rows])
     batch = Batch(inputs, labels, torch.from_numpy(table.weights[drawn.rows].astype(np.float64)))
-    masks, module = torch.from_numpy(drawn.masks), build(fitted.encoding, training)
-    if batched and isinstance(module, Logistic) and training.l2 > 0:
-        start = torch.cat([p.detach().reshape(-1) for p in fitted.module.parameters()])
-        theta = solve_all(inputs[0], labels, batch.weights, masks, l2=training.l2, start=start)
-        stack: Stack = {"linear.weight": theta[:, None, :-1], "linear.bias": theta[:, -1:]}
-        how = "to their optima, all at once"
-    elif batched and not isinstance(module, Logistic) and not training.early_stopping:
-        stack = descend_all(module, batch, masks, training, [int(seed) for seed in drawn.seeds])
-        how = "with the audited recipe, all at once, each with its own initial parameters and shuffles"
-    else:
-        stack = _fitted_one_by_one(subject, module, batch, masks, drawn.seeds)
-        how = "with the audited recipe, one after another"
+    stack, how = _stack(fitted, batch, drawn, batched=batched)
     evaluation = table.rows("evaluation")
     # Rows without a label have no loss; their answers to a label of 0 are taken out below.
     known = np.isfinite(table.label[evaluation])
     asked = fitted.tensors(table.frame.iloc[evaluation], np.nan_to_num(table.label[evaluation]))
-    loss, score = answers(gradient, stack, *asked)
-    loss_pool, score_pool = answers(gradient, stack, inputs, labels)
-    parameters = torch.cat([value.flatten(1) for value in stack.values()], dim=1).numpy()
-    recipe = f"Fitted {how}, on the audited model's encoding."
+    loss, score = answers(fitted.module, stack, *asked)
+    loss_pool, score_pool = answers(fitted.module, stack, inputs, labels)
     return Bank(
-        drawn, evaluation, np.where(known, loss, np.nan), score, loss_pool, score_pool, parameters,
-        deterministic(subject), recipe,
+        plan=drawn, evaluation=evaluation, loss_evaluation=np.where(known, loss, np.nan), score_evaluation=score,
+        loss_pool=loss_pool, score_pool=score_pool,
+        parameters=torch.cat([value.flatten(1) for value in stack.values()], dim=1).numpy(),
+        deterministic=deterministic(subject), recipe=f"Fitted {how}, on the audited model's encoding.",
     )  # fmt: skip
 
 
-def _fitted_one_by_one(
-    subject: TabularSubject, module: nn.Module, batch: Batch, masks: Tensor, seeds: Ints
-) -> Stack:
-    training, found = subject.fitted.recipe.training, []
+def _stack(fitted: Fitted, batch: Batch, drawn: Plan, *, batched: bool) -> tuple[Stack, str]:
+    """The K models' parameters, and how they were fitted."""
+    training, masks = fitted.recipe.training, torch.from_numpy(drawn.masks)
+    module, seeds = build(fitted.encoding, training), [int(seed) for seed in drawn.seeds]
+    if batched and isinstance(module, Logistic) and training.l2 > 0:
+        start = torch.cat([p.detach().reshape(-1) for p in fitted.module.parameters()])
+        theta = solve_all(batch.inputs[0], batch.targets, batch.weights, masks, l2=training.l2, start=start)
+        return {"linear.weight": theta[:, None, :-1], "linear.bias": theta[:, -1:]}, "to their optima, all at once"
+    if batched and not isinstance(module, Logistic) and not training.early_stopping:
+        how = "with the audited recipe, all at once, each with its own initial parameters and shuffles"
+        return descend_all(module, batch, masks, training, seeds), how
+    found = []
     for mask, seed in zip(masks, seeds, strict=True):
-        fit(module, batch.take(mask.nonzero().squeeze(1)), training, torch.Generator().manual_seed(int(seed)))
+        fit(module, batch.take(mask.nonzero().squeeze(1)), training, torch.Generator().manual_seed(seed))
         found.append({name: p.detach().clone() for name, p in module.named_parameters()})
-    return {name: torch.stack([state[name] for state in found]) for name in found[0]}
+    stack = {name: torch.stack([state[name] for state in found]) for name in found[0]}
+    return stack, "with the audited recipe, one after another"
 
 
 def _one_after_another(subject: Subject, table: Table, drawn: Plan) -> Bank:
+    if subject.train is None:
+        raise ModelError("the model cannot be retrained: its adapter gives no way to fit it on other records")
     evaluation = table.rows("evaluation")
-    known = np.isfinite(table.label[evaluation])
-    columns: list[tuple[Floats, Floats, Floats, Floats]] = []
+    asked = np.concatenate([evaluation, drawn.rows])
+    frame, label = table.frame.iloc[asked], np.nan_to_num(table.label[asked])
+    losses, scores = [], []
     for mask, seed in zip(drawn.masks, drawn.seeds, strict=True):
         rows = drawn.rows[mask]
         again = subject.train(table.frame.iloc[rows], table.label[rows], torch.Generator().manual_seed(int(seed)))
-        on_evaluation = _asked(again, table, evaluation)
-        columns.append((*on_evaluation, *_asked(again, table, drawn.rows)))
-    loss, score, loss_pool, score_pool = (checked(np.stack(column)) for column in zip(*columns, strict=True))
-    recipe = "Fitted one after another by the subject's own training."
-    return Bank(drawn, evaluation, np.where(known, loss, np.nan), score, loss_pool, score_pool, None, False, recipe)
-
-
-def _asked(subject: Subject, table: Table, rows: Ints) -> tuple[Floats, Floats]:
-    """Losses and scores [B] of one model; a row without a label is asked as one of label 0."""
-    frame = table.frame.iloc[rows]
-    return subject.loss(frame, np.nan_to_num(table.label[rows])), subject.score(frame)
+        if again.loss is None or again.score is None:
+            raise ModelError("the retrained model gives no scores")
+        losses.append(again.loss(frame, label))
+        scores.append(again.score(frame))
+    loss, score = checked(np.stack(losses)), checked(np.stack(scores))
+    m = len(evaluation)
+    loss[:, np.flatnonzero(~np.isfinite(table.label[evaluation]))] = np.nan
+    return Bank(
+        plan=drawn, evaluation=evaluation, loss_evaluation=loss[:, :m], score_evaluation=score[:, :m],
+        loss_pool=loss[:, m:], score_pool=score[:, m:], parameters=None, deterministic=False,
+        recipe="Fitted one after another by the subject's own training.",
+    )  # fmt: skip

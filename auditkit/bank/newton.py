@@ -39,11 +39,13 @@ def solve_all(x: Tensor, y: Tensor, weights: Tensor, masks: Tensor, *, l2: float
     p = torch.sigmoid(one @ start)
     whole = (one * (weights * p * (1 - p) / len(one)).unsqueeze(1)).T @ one
     factor = torch.linalg.cholesky(whole + l2 * torch.eye(len(start), dtype=torch.float64))
-    groups = masks.split(max(1, _HELD // len(one)))
-    return torch.cat([_solve(one, y, m * weights / m.sum(1, keepdim=True), l2, start, factor) for m in groups])
+    shares = [mask * weights / mask.sum() for mask in masks]
+    size = max(1, _HELD // len(one))
+    groups = [torch.stack(shares[at : at + size]) for at in range(0, len(shares), size)]
+    return torch.cat([_solve(one, y, group, l2=l2, start=start, factor=factor) for group in groups])
 
 
-def _solve(one: Tensor, y: Tensor, shares: Tensor, l2: float, start: Tensor, factor: Tensor) -> Tensor:
+def _solve(one: Tensor, y: Tensor, shares: Tensor, *, l2: float, start: Tensor, factor: Tensor) -> Tensor:
     """One group of models; `shares` [K, N] are w_n / n_k within the subset and 0 outside."""
     theta = start.repeat(len(shares), 1)
     tolerance = TOLERANCE * shares.sum(1).clamp(min=1.0)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from auditkit.bank.descent import Stack, outputs_of
 from auditkit.errors import NumericsError
-from auditkit.subject.types import Floats, Gradient
+from auditkit.subject.model import favourable_score, loss
+from auditkit.subject.types import Floats
 
 _HELD = 2**24
 
 
-def answers(gradient: Gradient, stack: Stack, inputs: tuple[Tensor, ...], targets: Tensor) -> tuple[Floats, Floats]:
+def answers(module: nn.Module, stack: Stack, inputs: tuple[Tensor, ...], targets: Tensor) -> tuple[Floats, Floats]:
     """Losses [K, B] and favourable scores [K, B] of stacked models on the same rows.
 
     Args:
-        gradient: module, per-record loss and score of the audited model; only the parameters are exchanged.
-        stack: parameter name -> [K, ...]. inputs: rows [B, ...]. targets: [B].
+        module: the tabular architecture. stack: parameter name -> [K, ...]. inputs: rows [B, ...]. targets: [B].
 
     Raises:
         NumericsError: an answer is not finite.
@@ -26,7 +26,7 @@ def answers(gradient: Gradient, stack: Stack, inputs: tuple[Tensor, ...], target
     wide = max(64, *(layer.numel() // models for layer in stack.values()))
     size = max(1, _HELD // (models * min(wide, 4096)))
     parts = [
-        _part(gradient, stack, tuple(t[at : at + size] for t in inputs), targets[at : at + size])
+        _part(module, stack, tuple(t[at : at + size] for t in inputs), targets[at : at + size])
         for at in range(0, len(targets), size)
     ]
     losses, scores = (torch.cat(column, dim=1).numpy() for column in zip(*parts, strict=True))
@@ -45,9 +45,7 @@ def checked(found: Floats) -> Floats:
     return found
 
 
-def _part(gradient: Gradient, stack: Stack, inputs: tuple[Tensor, ...], targets: Tensor) -> tuple[Tensor, Tensor]:
+def _part(module: nn.Module, stack: Stack, inputs: tuple[Tensor, ...], targets: Tensor) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
-        outputs = outputs_of(gradient.module, stack, inputs)
-        models = len(outputs)
-        losses = gradient.loss(outputs.flatten(0, 1), targets.repeat(models)).view(models, -1)
-        return losses, gradient.favourable_score(outputs.flatten(0, 1)).view(models, -1)
+        outputs = outputs_of(module, stack, inputs)
+        return loss(outputs, targets.expand(len(outputs), -1)), favourable_score(outputs)

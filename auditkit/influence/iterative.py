@@ -175,8 +175,8 @@ class IterativeCurvature:
 def with_damping(operator: GaussNewton, damping: Damping, make: Maker) -> tuple[Solver, float]:
     """The solver under the damping wanted; with `auto`, lifted to the floor where H proves singular.
 
-    A curvature that is never formed shows that it is singular only when a solve fails, so one column is solved for
-    beforehand: cosines, which no null space of a model is orthogonal to by construction.
+    A curvature that is never formed shows that it is singular only when a solve fails, so one column (cosines, which no
+    simple pattern is orthogonal to) is solved for beforehand.
 
     Raises:
         NumericsError: that column is not reached with the damping given (with `auto`: not even with its floor).

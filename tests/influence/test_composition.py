@@ -152,7 +152,8 @@ def test_only_features_that_differ_are_reported() -> None:
 
 def test_a_bin_holds_exactly_what_its_label_says() -> None:
     income = np.random.default_rng(5).lognormal(10, 1, 400)
-    found = describe(pd.DataFrame({"income": income}), np.ones(400), {}, np.arange(400), compare=(), features=("income",))
+    frame = pd.DataFrame({"income": income})
+    found = describe(frame, np.ones(400), {}, np.arange(400), compare=(), features=("income",))
     (levels,) = [c for c in found if c.column == "income"]
     first = float(levels.labels[0].removeprefix("up to ").replace(",", ""))
     last = float(levels.labels[3].removeprefix("over ").replace(",", ""))

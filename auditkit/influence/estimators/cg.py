@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from auditkit.errors import Complaint, ModelError, NumericsError
+from auditkit.influence.capture import unused_sites
 from auditkit.influence.damping import Damping
 from auditkit.influence.estimators.ekfac import Ekfac
 from auditkit.influence.iterative import IterativeCurvature, Journal, with_damping
@@ -104,14 +105,14 @@ class Jacobi:
 
 
 def _preconditioner(operator: GaussNewton, penalty: Tensor, damping: Damping) -> Preconditioner:
-    """EK-FAC where all parameters have a block of it that is positive definite; M decides the speed only."""
+    """EK-FAC where every parameter has a block of it and all are positive definite; M decides the speed only."""
+    plain = Jacobi(operator.diagonal, penalty)
+    if unused_sites(operator.problem):
+        return plain
     try:
-        blocks = Ekfac(damping=damping).fit(operator.problem)
+        return Ekfac(damping=damping).fit(operator.problem)
     except (ModelError, NumericsError):
-        return Jacobi(operator.diagonal, penalty)
-    return blocks if blocks.covered == operator.problem.layout.size and not blocks.idle else Jacobi(
-        operator.diagonal, penalty
-    )
+        return plain
 
 
 @dataclass(frozen=True)

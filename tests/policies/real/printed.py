@@ -312,3 +312,16 @@ def _plain(text: str) -> str:
 
 def _folded(text: str) -> str:
     return _plain(text).lower().replace("-", " ")
+
+
+def seen(html: Path) -> str:
+    """All text of the document that paper shows too, section numbers with it, alternative texts without."""
+    root = lxml.html.parse(str(html)).getroot()
+    pieces = []
+    for element in root.iter():
+        if not isinstance(element.tag, str):
+            continue
+        for piece, owner in ((element.text, element), (element.tail, element.getparent())):
+            if piece and owner is not None and not _is_silent(owner):
+                pieces.append(piece)
+    return _plain(" ".join(pieces))

@@ -60,9 +60,10 @@ def _levels(cells: pd.Series) -> dict[str, Mask]:
         values = sorted(cells.dropna().unique())
         return {str(value): (cells == value).to_numpy() for value in values} | {"missing": missing}
     numbers = cells.to_numpy(dtype=float)
-    edges = np.unique(np.quantile(numbers[~missing], [0.25, 0.5, 0.75]))
+    edges = np.unique([float(f"{edge:.3g}") for edge in np.quantile(numbers[~missing], [0.25, 0.5, 0.75])])
     ends = [-np.inf, *edges, np.inf]
-    names = [f"up to {edges[0]:.3g}", *(f"over {a:.3g} to {b:.3g}" for a, b in pairwise(edges)), f"over {edges[-1]:.3g}"]
+    shown = [f"{edge:,.10g}" for edge in edges]
+    names = [f"up to {shown[0]}", *(f"over {a} to {b}" for a, b in pairwise(shown)), f"over {shown[-1]}"]
     found = {name: (numbers > low) & (numbers <= high) for name, (low, high) in zip(names, pairwise(ends), strict=True)}
     return found | {"missing": missing}
 
