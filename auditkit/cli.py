@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -19,12 +20,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from auditkit import __version__
-from auditkit.errors import AuditError
+from auditkit.errors import AuditError, PolicyError
 
 if TYPE_CHECKING:
     from auditkit.result import AuditResult
 
 CRASH = 70
+PLAIN_WIDTH = 120  # where the output is no terminal: a log, a file
 EXIT_STRENGTH = (5, 2, 4, 1, 3, 0)
 STYLES = {"meets": "green", "breaches": "bold red", "insufficient-evidence": "yellow", "not-applicable": "dim"}
 SIGNS = {"meets": "✓", "breaches": "✗", "insufficient-evidence": "?", "not-applicable": "–"}
@@ -39,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
+        _require_epoch()
         code: int = arguments.call(arguments)
     except AuditError as error:
         _complain(errors, error)
@@ -96,16 +99,18 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace) -> int:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from auditkit.run import STAGES, run
-
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    with console.status("starting"):
+        from auditkit.run import STAGES, run  # loads torch: seconds
     columns = (TextColumn("{task.description:<10}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bars:
         tasks = {name: bars.add_task(name, total=1, start=False) for name in STAGES}
 
         def begin(stage: str) -> None:
             for name in STAGES[: STAGES.index(stage)]:
-                bars.update(tasks[name], completed=1)
+                bars.update(tasks[name], total=1, completed=1)
             bars.start_task(tasks[stage])
             bars.update(tasks[stage], total=None)
 
@@ -181,6 +186,13 @@ def _init(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _require_epoch() -> None:
+    """Complain of a broken SOURCE_DATE_EPOCH here: numpy reads it when it is loaded, and would crash."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "0")
+    if not epoch.isascii() or not epoch.isdigit():
+        raise PolicyError(f"SOURCE_DATE_EPOCH is {epoch!r}; set it to whole seconds since 1970, or unset it")
+
+
 def _date(text: str) -> date:
     try:
         return date.fromisoformat(text)
@@ -198,8 +210,8 @@ def _print_verdicts(console: Console, result: AuditResult) -> None:
     from rich.table import Table
 
     table = Table(title=result.title, title_justify="left", show_lines=False)
-    for heading in ("Rule", "Verdict", "Severity", "Finding"):
-        table.add_column(heading)
+    for heading, fixed in (("Rule", False), ("Verdict", True), ("Severity", True), ("Finding", False)):
+        table.add_column(heading, no_wrap=fixed, overflow="fold")
     for finding in result.findings:
         style = STYLES[finding.verdict]
         sign = f"[{style}]{SIGNS[finding.verdict]} {finding.verdict.replace('-', ' ')}[/]"

@@ -12,6 +12,8 @@ The lines are those of `str(complaint)`, in order, seen from the case's own fold
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,12 +42,12 @@ def complaints_of(path: Path) -> tuple[int, list[str]]:
 def test_a_bad_policy_gives_its_one_expected_answer(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = YAML(typ="safe", pure=True).load((folder / "expect.yaml").read_text(encoding="utf-8"))
+    code, expected = expected_of(folder)
     shutil.copytree(folder, tmp_path / folder.name)
     monkeypatch.chdir(tmp_path / folder.name)
     exit_code, lines = complaints_of(Path("policy.yaml"))
-    assert lines == expected["complaints"]
-    assert exit_code == expected["exit"]
+    assert lines == expected
+    assert exit_code == code
 
 
 @pytest.mark.parametrize("folder", BAD, ids=lambda folder: folder.name)
@@ -75,3 +77,26 @@ def test_the_cases_are_numbered_without_a_gap() -> None:
     numbers = [int(folder.name[:2]) for folder in BAD]
     assert numbers == list(range(1, len(BAD) + 1))
     assert len(BAD) >= FIRST_DATA_CASE - 1
+
+
+def expected_of(folder: Path) -> tuple[int, list[str]]:
+    expected = YAML(typ="safe", pure=True).load((folder / "expect.yaml").read_text(encoding="utf-8"))
+    return expected["exit"], expected["complaints"]
+
+
+BY_COMMAND = ("01", "08", "24", "30", "39")  # a key, an empty file, a filter, the data, the model
+
+
+@pytest.mark.parametrize("number", BY_COMMAND)
+def test_the_command_line_gives_the_same_lines_and_the_exit_code(number: str, tmp_path: Path) -> None:
+    (folder,) = (case for case in BAD if case.name.startswith(number))
+    shutil.copytree(folder, tmp_path / folder.name)
+    command = [sys.executable, "-m", "auditkit", "run", "policy.yaml", "--out", "audits"]
+    done = subprocess.run(
+        command, cwd=tmp_path / folder.name, capture_output=True, text=True, check=False, timeout=120
+    )
+    code, lines = expected_of(folder)
+    assert done.returncode == code
+    assert [line.removeprefix("  ") for line in done.stderr.splitlines()[1:]] == lines
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / folder.name / "audits").exists()
