@@ -1,7 +1,7 @@
 """The audit as one sentence: `run_audit` reads top to bottom as the flow of data.
 
-predict -> slices -> fairness, influence, privacy -> findings -> AuditResult. Arrays pass from influence to privacy
-here, because the assessing rooms do not know each other. No disk, no clock, no environment: see `run`.
+predict -> slices -> bank -> fairness, influence, privacy -> findings -> AuditResult. Arrays pass from influence to
+privacy here, because the assessing rooms do not know each other. No disk, no clock, no environment: see `run`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from auditkit import findings, statements
+from auditkit.bank import fit as bank_room
+from auditkit.bank.types import Bank
 from auditkit.fairness import assess as fairness
 from auditkit.influence import assess as influence
 from auditkit.policy.schema import Policy
@@ -27,7 +29,7 @@ from auditkit.subject.predict import predict
 from auditkit.subject.slices import resolve
 from auditkit.subject.types import Floats, Grouping, Predictions, Slice, Split, Subject, Table
 
-STAGES: Final = ("predict", "fairness", "influence", "privacy", "judge")
+STAGES: Final = ("predict", "bank", "fairness", "influence", "privacy", "judge")
 """The stages that `progress` hears of, in order."""
 
 
@@ -55,16 +57,18 @@ def run_audit(
         AuditError: from the rooms; each names what is wrong and what to do.
     """
     policy, table, subject = prepared.policy, prepared.table, prepared.subject
-    for_fairness, for_privacy = generator.spawn(2)
+    for_fairness, for_privacy, for_bank = generator.spawn(3)
     as_of = date.fromisoformat(stamp.as_of)
 
     progress("predict")
     predictions = predict(subject, table)
     slices = resolve(policy, table, predictions, locate=prepared.locate)
+    progress("bank")
+    bank, no_bank = _bank(policy, subject, table, for_bank)
     progress("fairness")
     fair = _fairness(policy, table, predictions, for_fairness)
     progress("influence")
-    traced, scores = _influence(policy, subject, table, slices)
+    traced, scores = _influence(policy, subject, table, slices, bank=bank, no_bank=no_bank)
     progress("privacy")
     private, arrays = _privacy(
         policy, subject, table, predictions, scores=scores, no_scores=traced.reason, generator=for_privacy
@@ -96,7 +100,8 @@ def run_audit(
         limits=statements.limits(policy, fair, traced, private),
         minimum_cell=policy.report.minimum_cell,
     )
-    return Audit(result, {**arrays, **_answers(predictions)}, _record_tables(table, scores, arrays))
+    retrained = {} if bank is None else bank.arrays()
+    return Audit(result, {**arrays, **retrained, **_answers(predictions)}, _record_tables(table, scores, arrays))
 
 
 def _fairness(
@@ -113,8 +118,19 @@ def _fairness(
     )
 
 
+def _bank(
+    policy: Policy, subject: Subject, table: Table, generator: np.random.Generator
+) -> tuple[Bank | None, str]:
+    """Retrained models, or None and why; they serve influence alone so far, so a model without gradients has none."""
+    if policy.privacy.bank == "none":
+        return None, "the policy asks for no retrained models (privacy.bank: none)"
+    if subject.gradient is None:
+        return None, "influence cannot be computed for this model"
+    return bank_room.make(subject, table, wanted=policy.influence.fidelity_models, generator=generator)
+
+
 def _influence(
-    policy: Policy, subject: Subject, table: Table, slices: tuple[Slice, ...]
+    policy: Policy, subject: Subject, table: Table, slices: tuple[Slice, ...], *, bank: Bank | None, no_bank: str
 ) -> tuple[InfluencePart, influence.InfluenceArrays | None]:
     settings = influence.Settings(
         estimator=policy.influence.estimator,
@@ -123,8 +139,9 @@ def _influence(
         minimum_cell=policy.report.minimum_cell,
         minimum_group=policy.fairness.minimum_group,
         level=policy.fairness.level,
+        fidelity_floor=policy.influence.fidelity_floor,
     )
-    return influence.assess(subject, table, slices, settings)
+    return influence.assess(subject, table, slices, settings, bank=bank, no_bank=no_bank)
 
 
 def _privacy(

@@ -171,6 +171,8 @@ class SliceInfluence(Record):
     """Share of the summed absolute effect that the 1 % of records with the largest absolute effect carry."""
     compositions: tuple[Composition, ...] = ()
     withheld: str = ""
+    fidelity: Estimate | None = None
+    """Agreement of this measure's effects with retraining: rank correlation over retrained models."""
 
 
 class Quality(Record):
@@ -200,6 +202,13 @@ class InfluencePart(Record):
     sign: str = "Positive: removing the record and retraining is predicted to raise the measure."
     slices: tuple[SliceInfluence, ...] = ()
     quality: tuple[Quality, ...] = ()
+    fidelity: Estimate | None = None
+    """Agreement of the effects with retraining, mean over the measures; n counts retrained subsets. Without a value,
+    `withheld` says why it was not measured."""
+    fidelity_floor: float | None = None
+    """The policy's floor; below it the attribution is withheld. None where fidelity was not measured."""
+    noise_ceiling: float | None = None
+    """Fidelity that chance of training leaves to a perfect predictor."""
 
 
 class ResolutionRow(Record):
@@ -329,6 +338,7 @@ class SplitFacts(Record):
     favourable_share: Estimate | None
     """Share of records whose label is favourable."""
     missing_cells: int | None = None
+    """None where there are some, but fewer than the minimum cell."""
 
 
 class DataPart(Record):
@@ -382,6 +392,7 @@ class Artifact(Record):
 
     name: str
     sha256: str
+    """HMAC-SHA256 of the array's bytes, keyed by the digest of all arrays together; no array can be guessed alone."""
     shape: tuple[int, ...]
     dtype: str
 

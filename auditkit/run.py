@@ -5,10 +5,12 @@ load -> preflight -> stamp -> run_audit -> render -> evidence. Each door below i
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,7 +20,7 @@ import numpy as np
 
 from auditkit import __version__
 from auditkit.errors import Complaint, DataError, IntegrityError, PolicyError
-from auditkit.ledger.evidence import describe_array, write_run
+from auditkit.ledger.evidence import describe_arrays, write_run
 from auditkit.ledger.provenance import environment, run_id
 from auditkit.pipeline import STAGES as AUDIT_STAGES
 from auditkit.pipeline import Audit, run_audit
@@ -44,16 +46,18 @@ def run(policy: Path, *, out: Path, as_of: date | None = None, progress: Progres
     """Audit under one policy file and write the run's folder `out/<policy>/<run-id>/`.
 
     Raises:
-        AuditError: from any room; nothing is written then.
+        AuditError: from any room, and where `out` cannot be written to; nothing is written then.
     """
     progress("load")
     prepared = prepare(policy)
+    _require_writable(out / policy.stem)
     audit = audit_prepared(prepared, as_of=as_of, command=f"auditkit run {policy.name}", progress=progress)
     progress("render")
     public = render(audit.result, formats=prepared.policy.report.formats)
     progress("evidence")
     folder = out / policy.stem / audit.result.stamp.run_id
-    write_run(folder, public=public, arrays=audit.arrays, tables=audit.tables)
+    with _writing(folder):
+        write_run(folder, public=public, arrays=audit.arrays, tables=audit.tables)
     return Run(audit.result, folder, tuple(folder / "public" / name for name in public))
 
 
@@ -64,7 +68,7 @@ def audit_prepared(
     stamp = make_stamp(prepared, as_of=as_of or today(), command=command)
     generator = np.random.default_rng(prepared.policy.seed)
     audit = run_audit(prepared, stamp=stamp, generator=generator, progress=progress)
-    artifacts = tuple(describe_array(name, array) for name, array in sorted(audit.arrays.items()))
+    artifacts = describe_arrays(audit.arrays)
     return Audit(audit.result.model_copy(update={"artifacts": artifacts}), audit.arrays, audit.tables)
 
 
@@ -94,9 +98,10 @@ def render_file(source: Path, *, out: Path, formats: tuple[str, ...]) -> tuple[P
     except ValueError as error:
         raise IntegrityError(Complaint("the file is not JSON", str(source), "name an audit.json")) from error
     files = render(parse(document), formats=formats)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        _write(out / name, content)
+    with _writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            _write(out / name, content)
     return tuple(out / name for name in files)
 
 
@@ -121,7 +126,8 @@ def train(policy: Path, *, replace: bool = False) -> tuple[Path, tuple[tuple[str
         raise PolicyError(Complaint("there is a model already", str(folder), hint))
     generator = torch.Generator().manual_seed(loaded.policy.seed)
     subject = train_subject(loaded.policy, table, generator)
-    save(subject, folder)
+    with _writing(folder):
+        save(subject, folder)
     return folder, subject.recipe
 
 
@@ -137,7 +143,8 @@ def write_starter(data: Path, out: Path | None) -> str:
         raise PolicyError(Complaint("the file exists already", str(out), "name another, or remove it"))
     text = starter(data, policy_path=out)
     if out is not None:
-        _write(out, text.encode())
+        with _writing(out):
+            _write(out, text.encode())
     return text
 
 
@@ -162,6 +169,26 @@ def today() -> date:
     except (ValueError, OverflowError, OSError) as error:
         message = f"SOURCE_DATE_EPOCH is {epoch!r}; set it to whole seconds since 1970, or unset it"
         raise PolicyError(message) from error
+
+
+def _require_writable(folder: Path) -> None:
+    """Complain before the work if the nearest folder that exists cannot take files."""
+    nearest = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    with _writing(folder):
+        if not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is not a folder")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@contextmanager
+def _writing(place: Path) -> Iterator[None]:
+    """What the system refuses while files are written, as a complaint about the place the user named."""
+    try:
+        yield
+    except OSError as error:
+        message = f"nothing can be written there ({error.strerror or error})"
+        raise PolicyError(Complaint(message, str(place), "name another place")) from error
 
 
 def _write(path: Path, content: bytes) -> None:

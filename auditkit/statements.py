@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import PurePath
 from typing import Any, Final
@@ -18,6 +18,7 @@ from auditkit.result import (
     InfluencePart,
     PrivacyPart,
 )
+from auditkit.subject.types import Slice
 
 ASSOCIATION: Final = (
     "A difference between groups is observed on the evaluation records. The audit does not say why it is there."
@@ -35,12 +36,20 @@ INFLUENCE: Final = (
     "and a set's effect has to be verified by retraining."
 )
 FLOOR: Final = (
-    "The policy asks to withhold attributions whose fidelity to retraining is below {floor:g}. This version does not "
-    "retrain, so fidelity was not measured and nothing was withheld for it."
+    "The policy asks to withhold attributions whose fidelity to retraining is below {floor:g}. Fidelity was not "
+    "measured, so nothing was withheld for it: {reason}."
 )
-NO_BANK: Final = (
-    "Without retrained models no record's membership risk can be calibrated: the policy's risk threshold was not "
-    "applied, and outsized self-influence is a ranking only."
+SCREEN_STAYS: Final = (
+    "The screen of outsized self-influence rests on the same estimator, whose measured fidelity to retraining is "
+    "{value:.3f} ({level:.0%} interval {low:.3f} to {high:.3f}, n = {n} retrained halves). It is a ranking and is kept."
+)
+FILTER_WITHHELD: Final = (
+    "not published: the filter names ids, or fewer persons than the minimum cell pass it or are left out by it"
+)
+NOT_CALIBRATED: Final = (
+    "This version retrains models to measure influence, on halves of the training records, and calibrates no record's "
+    "membership risk on them: the policy's risk threshold was not applied, and outsized self-influence is a ranking "
+    "only."
 )
 
 
@@ -58,11 +67,20 @@ def facts(policy: Policy) -> tuple[Fact, ...]:
     return tuple(Fact(name=name, value=text or NOT_STATED, stated=text is not None) for name, text in stated.items())
 
 
-def redacted(resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """The policy as written, without what names a record or a machine: cases become a count, absolute paths a name."""
+def redacted(resolved: Mapping[str, Any], slices: Sequence[Slice] = ()) -> dict[str, Any]:
+    """The policy as written, without what names a record or a machine: cases become a count, absolute paths a name.
+
+    Args:
+        resolved: the policy as its author wrote it.
+        slices: as resolved on the evaluation records; a filter is printed only if one of them says it may be.
+    """
     shown: dict[str, Any] = {key: _named(value) for key, value in resolved.items() if key != "extends"}
     if resolved.get("cases"):
         shown["cases"] = f"{len(resolved['cases'])} named in the policy file; ids are not published"
+    public = {piece.name for piece in slices if piece.where}
+    for name, rule in (shown.get("slices") or {}).items():
+        if name not in public:
+            rule["where"] = FILTER_WITHHELD
     return shown
 
 
@@ -114,15 +132,25 @@ def limits(
     if policy.data.weight is not None:
         found.append(Fact(name="Sample weights", value=WEIGHTS.format(column=policy.data.weight)))
     found += [
-        Fact(name=f"{name} not assessed", value=part.reason)
+        Fact(name=f"{name} {'withheld' if part.status == 'withheld' else 'not assessed'}", value=part.reason)
         for name, part in (("Fairness", fair), ("Influence", traced), ("Privacy", private))
         if part.status != "assessed"
     ]
     if traced.status == "assessed":
         found.append(Fact(name="Influence is a prediction", value=INFLUENCE))
-        found.append(
-            Fact(name="Fidelity floor not applied", value=FLOOR.format(floor=policy.influence.fidelity_floor))
-        )
+    found += _fidelity(traced, policy.influence.fidelity_floor)
     if private.status == "assessed":
-        found.append(Fact(name="No bank of retrained models", value=NO_BANK))
+        found.append(Fact(name="Membership risk not calibrated", value=NOT_CALIBRATED))
     return tuple(found)
+
+
+def _fidelity(traced: InfluencePart, floor: float) -> tuple[Fact, ...]:
+    """That fidelity was not measured, or what a withheld attribution leaves standing."""
+    measured = traced.fidelity
+    if traced.status == "assessed" and (measured is None or measured.value is None):
+        reason = "no models were retrained" if measured is None else measured.withheld
+        return (Fact(name="Fidelity floor not applied", value=FLOOR.format(floor=floor, reason=reason)),)
+    if traced.status == "withheld" and measured is not None:
+        text = SCREEN_STAYS.format(**measured.model_dump())
+        return (Fact(name="Self-influence is kept", value=text),)
+    return ()

@@ -93,7 +93,7 @@ class _Walk:
     training: Training
 
     def epoch(self, orders: list[Tensor], epoch: int) -> None:
-        """One pass of every model over its own shuffled rows; one with a step less than the others rests in the last."""
+        """One pass of every model over its own shuffled rows; one with a step less rests in the last."""
         size = self.training.batch
         counts = torch.tensor([len(order) for order in orders])
         padded = nn.utils.rnn.pad_sequence(orders, batch_first=True, padding_value=0)
@@ -109,7 +109,8 @@ class _Walk:
         """One Nesterov step of every model that has rows in it; `rows` and `present` [K, B], `rate` [K]."""
         count = present.sum(1, keepdim=True)
         shares = present * self.batch.weights[rows] / count.clamp(min=1)
-        inputs = tuple(part[rows] for part in self.batch.inputs)
+        flat = rows.reshape(-1)
+        inputs = tuple(part.index_select(0, flat).view(*rows.shape, *part.shape[1:]) for part in self.batch.inputs)
         losses = loss(outputs_of(self.module, self.stack, inputs, each=True), self.batch.targets[rows])
         gradients = torch.autograd.grad((shares * losses).sum(), list(self.stack.values()))
         moving = (count.squeeze(1) > 0).double()

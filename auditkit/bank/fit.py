@@ -34,9 +34,7 @@ from auditkit.subject.types import Subject, Table
 Wanted = Literal["auto"] | int
 
 
-def make(
-    subject: Subject, table: Table, *, wanted: Wanted, generator: np.random.Generator
-) -> tuple[Bank | None, str]:
+def make(subject: Subject, table: Table, *, wanted: Wanted, generator: np.random.Generator) -> tuple[Bank | None, str]:
     """A bank on random halves of the training rows, or None and why there is none.
 
     Args:

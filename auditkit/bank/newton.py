@@ -85,9 +85,7 @@ def _directions(
     return found
 
 
-def _searched(
-    x: Tensor, y: Tensor, shares: Tensor, l2: float, *, at: Tensor, step: Tensor, gradient: Tensor
-) -> Tensor:
+def _searched(x: Tensor, y: Tensor, shares: Tensor, l2: float, *, at: Tensor, step: Tensor, gradient: Tensor) -> Tensor:
     """Halve each model's step until its objective falls enough; close to the optimum the full step is taken."""
     decrease = (gradient * step).sum(1)
     if not bool((decrease > 1e-12).any()):

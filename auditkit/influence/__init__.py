@@ -10,5 +10,6 @@ report). One sign and one unit everywhere; what cannot be computed is refused wi
     curvature    the protocol of estimators · estimators/: one file each · registry: their table
     newton       taking a record out of its own curvature · stepping: measures at the stepped parameters
     scoring      effects and self-influence, once for all estimators
+    fidelity     the effects against models retrained without the records
     composition  who the most influential records are · quality: what the run says of itself · assess: the door
 """

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from auditkit.bank.types import Bank
 from auditkit.errors import DataError
+from auditkit.influence import fidelity
 from auditkit.influence.columns import Levels, describe
 from auditkit.influence.composition import compose
 from auditkit.influence.curvature import Curvature
@@ -51,10 +53,17 @@ class Settings:
     minimum_cell: int = 10
     minimum_group: int = 30
     level: float = 0.95
+    fidelity_floor: float = -1.0
 
 
 def assess(
-    subject: Subject, table: Table, slices: Sequence[Slice], settings: Settings
+    subject: Subject,
+    table: Table,
+    slices: Sequence[Slice],
+    settings: Settings,
+    *,
+    bank: Bank | None = None,
+    no_bank: str = "no models were retrained",
 ) -> tuple[InfluencePart, InfluenceArrays | None]:
     """Effect of every training record on every slice, case and group gap; self-influence; aggregates for the report.
 
@@ -62,10 +71,12 @@ def assess(
         subject: the audited model; without gradient access the part says `not-applicable` and why.
         table: rows, labels, weights and membership; training rows give N, evaluation rows M.
         slices: slices and cases over the evaluation rows, frozen under the audited model.
-        settings: estimator, damping, columns to compare, smallest cells.
+        settings: estimator, damping, columns to compare, smallest cells, floor of fidelity.
+        bank: retrained models, on which fidelity is measured; None, and `no_bank` says why.
 
     Returns:
         The part of the result (aggregates only; cases appear as a count), and the arrays, None when there are none.
+        Where fidelity lies below the floor the part is `withheld`; the arrays are there all the same.
 
     Raises:
         ModelError, NumericsError, DataError: see `problem.pose`, the estimators and `scoring.score`.
@@ -84,7 +95,9 @@ def assess(
         table.frame, table.label, table.groupings, train, compare=settings.compare, features=subject.features
     )
     persons = None if table.persons is None else pd.factorize(table.persons[train])[0].astype(np.int64)
-    return run.part(targets, columns, persons, settings), run.arrays(train, targets)
+    part, arrays = run.part(targets, columns, persons, settings), run.arrays(train, targets)
+    measured = None if bank is None else fidelity.measure(arrays.effects, train, targets, bank, level=settings.level)
+    return fidelity.enter(part, measured, targets, floor=settings.fidelity_floor, absent=no_bank), arrays
 
 
 @dataclass(frozen=True)

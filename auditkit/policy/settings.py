@@ -69,12 +69,14 @@ class FairnessSettings(Section):
 class InfluenceSettings(Section):
     """How influence is computed."""
 
-    estimator: Literal["auto", "exact", "ekfac"] = "auto"
-    """How influence is computed; `auto` chooses by the model's size."""
+    estimator: Literal["auto", "exact", "cg", "lissa", "arnoldi", "kfac", "ekfac"] = "auto"
+    """How influence is computed; `auto` chooses exact or ekfac by the model's size."""
     damping: Literal["auto"] | Annotated[float, Field(ge=0, allow_inf_nan=False)] = "auto"
     """Added to the curvature; `auto` derives it."""
     fidelity_floor: Annotated[float, Field(ge=-1, le=1)] = 0.3
     """Measured fidelity below which influence findings are withheld."""
+    fidelity_models: Literal["auto"] | Annotated[int, Field(ge=16, le=1024)] = "auto"
+    """Models retrained on random halves to measure fidelity; `auto` goes by the work that the model takes."""
     compare: tuple[str, ...] = ()
     """Further columns by which the most influential records are described."""
 
@@ -83,7 +85,7 @@ class PrivacySettings(Section):
     """How the privacy part works."""
 
     bank: Literal["auto", "none"] = "auto"
-    """Whether models are retrained to calibrate membership risk."""
+    """Whether models are retrained, to measure instead of assume; `none` measures no fidelity."""
     level: Annotated[float, Field(gt=0, lt=1)] = 0.10
     """False-discovery level of record-level flags."""
     risk_threshold: Annotated[float, Field(ge=0.5, le=1)] = 0.75
