@@ -96,7 +96,7 @@ def prints(token: str, figure: float | Near) -> bool:
     if isinstance(figure, Near):
         low, high = figure.shown(low), figure.shown(high)
     for scale in (1, 100):
-        exact = half == 0.5 and abs(printed) < 100  # noqa: PLR2004
+        exact = half == 0.5 and abs(printed) < 100
         slack = 1e-9 * max(1.0, abs(printed)) if exact else half * (1 + 1e-9)
         if low * scale - slack <= printed <= high * scale + slack:
             return True

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +20,9 @@ import lxml.html
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.policies.real.blocks import Block, around, blocks, folded, plain
 from tests.policies.real.claims import parsed, prints, tokens
 
-BLOCKS = {"td", "th", "li", "p", "dt", "dd", "h1", "h2", "h3", "h4", "caption", "figcaption", "pre", "summary", "img"}
-SILENT = {"script", "style", "svg", "head"}
 FIGURE = r"[-−]?[\d,]*\.?\d+"
 INTERVAL = re.compile(rf"(?<![\w.,−-])({FIGURE})(?: ?%| points| nats)? to ({FIGURE})(?![\w,.]*\d)")
 NUMBERED = re.compile(r"\b(Tables?|Figures?|Sections?|Part)((?: ?\d+(?:\.\d+)*(?:,| and|–|-)?)+)")
@@ -39,14 +37,6 @@ TEMPLATE = (
     "at least 10 false positives",  # the stated condition of a resolved rate
 )
 """Figures of the templates' own wording: none is of the data."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """One piece of text and what stands around it: its row, the heads of its column, its table's and section's title."""
-
-    text: str
-    around: str
 
 
 @dataclass(frozen=True)
@@ -104,11 +94,11 @@ class Result:
             self.figures.append(float(node))
 
     def _keep(self, text: str) -> None:
-        plain = parsed(text)
-        if plain is not None:
-            self.figures.append(plain[0])
+        read = parsed(text)
+        if read is not None:
+            self.figures.append(read[0])
         elif re.search(r"\d", text):
-            self.texts.add(_plain(text))
+            self.texts.add(plain(text))
 
     def ranges(self, low: str, high: str, block: Block) -> bool:
         """Whether the two are the ends of something else than an interval: of values, of steps, of family sizes.
@@ -118,16 +108,16 @@ class Result:
         for lead, met in self.said.items():
             if re.search(rf"{lead} {re.escape(low)} to {re.escape(high)}(?![\d.]*\d)", block.text):
                 return {float(low), float(high)} <= met
-        around = _folded(block.around)
+        near = folded(block.around)
         spans = (
             (min(values), max(values)) for (measure, on), values in self.spread.items()
-            if _folded(measure) in around and _folded(on) in around
+            if folded(measure) in near and folded(on) in near
         )  # fmt: skip
         return f"runs from {low}" in block.text and any(prints(low, a) and prints(high, b) for a, b in spans)
 
     @cached_property
     def said(self) -> dict[str, set[float]]:
-        """Words of methods and caveats -> the numbers that follow them; a report may join several texts to one range."""
+        """Words of methods and caveats -> the numbers after them; a report may join several texts to one range."""
         text = json.dumps([self.document["fairness"]["measurements"], self.document["findings"]], ensure_ascii=False)
         found = {
             lead: {float(number) for number in re.findall(rf"{lead} ([\d.]*\d)", text)}
@@ -198,62 +188,43 @@ def _of_block(result: Result, block: Block) -> list[str]:
     for low, high in INTERVAL.findall(text):
         if result.ranges(low, high, block):
             continue
-        near = [e for e in result.estimates if e.is_printed(low, high, figures)]
-        around = _folded(block.around)
-        if not any(all(_folded(word) in around for word in e.words) for e in near):
-            other = ", ".join(e.where for e in near[:3]) or "of no estimate"
+        met = [e for e in result.estimates if e.is_printed(low, high, figures)]
+        near = folded(block.around)
+        if not any(all(folded(word) in near for word in e.words) for e in met):
+            other = ", ".join(e.where for e in met[:3]) or "of no estimate"
             found.append(f"{low} to {high} in {block.text!r}: {other}")
     return found + [f"{token} in {block.text!r}" for token in figures if not result.prints(token)]
-
-
-def blocks(html: Path) -> Iterator[Block]:
-    """Every piece of text of the document that a reader sees, alternative texts included."""
-    root = lxml.html.parse(str(html)).getroot()
-    texts: dict[Any, list[str]] = {}
-    sections: dict[Any, str] = {}
-    section = ""
-    for element in root.iter():
-        if not isinstance(element.tag, str) or _is_silent(element):
-            continue
-        if element.tag in ("h1", "h2", "h3"):
-            section = _plain(element.text_content())
-        for piece, owner in ((element.text, element), (element.tail, element.getparent())):
-            if piece and piece.strip() and owner is not None and not _is_silent(owner):
-                block = next((e for e in (owner, *owner.iterancestors()) if e.tag in BLOCKS), owner)
-                texts.setdefault(block, []).append(piece)
-                sections.setdefault(block, section)
-        if element.get("alt"):
-            texts.setdefault(element, []).append(element.get("alt"))
-            sections.setdefault(element, section)
-    for block, pieces in texts.items():
-        text = _plain(" ".join(pieces))
-        if _is_number_of_section(block, text):
-            continue
-        yield Block(_without_number(block, text), " ".join((sections[block], _around(block), text)))
 
 
 def miscounted(result: Result, html: Path) -> list[str]:
     """Counts of what a report leaves out that are not what its tables leave out."""
     root, found = lxml.html.parse(str(html)).getroot(), []
     for note in root.iter("p"):
-        counted = LEFT.search(_plain(note.text_content()))
+        counted = LEFT.search(plain(note.text_content()))
         if counted is None:
             continue
         number, kind, by = int(counted[1]), counted[2], (counted[3] or "").removeprefix(" by ")
         left = _levels_left(result, note) if kind == "level" else {_measures_left(result, note, by)}
         if number not in left:
-            found.append(f"{_plain(note.text_content())!r}: it ought to be {sorted(left)}")
+            found.append(f"{plain(note.text_content())!r}: it ought to be {sorted(left)}")
     return found
 
 
 def _levels_left(result: Result, note: Any) -> set[int]:
-    """Levels of a composition of as many records as the heads of the table before the note say, less its rows."""
+    """Levels of the compositions that the table before the note can be of, less the table's rows.
+
+    Which they are follows from how many records its heads say, and from the measure and direction in its title.
+    """
     table = note.xpath("preceding::table[1]")[0]
-    heads = _plain(" ".join(head.text_content() for head in table.iterfind(".//thead//th")))
+    heads = plain(" ".join(head.text_content() for head in table.iterfind(".//thead//th")))
     least = min(int(n.replace(",", "")) for n in re.findall(r"\(([\d,]+) records\)", heads))
+    title = around(table.find(".//th"))
     rows = len(table.findall("tbody/tr"))
-    parts = [c for item in result.document["influence"]["slices"] for c in item["compositions"]]
-    return {len(part["rows"]) - rows for part in parts if part["n"] == least}
+    parts = [
+        part for item in result.document["influence"]["slices"] for part in item["compositions"]
+        if part["n"] == least and item["name"] in title and part["direction"].removesuffix("s") in title
+    ]  # fmt: skip
+    return {len(part["rows"]) - rows for part in parts}
 
 
 def _measures_left(result: Result, note: Any, by: str) -> int:
@@ -262,66 +233,8 @@ def _measures_left(result: Result, note: Any, by: str) -> int:
     titles = {n["title"] for n in result.document["fairness"]["metrics"] if n["measure"] in measured}
     heading = note.xpath("preceding::h3[1]")[0]
     heads = {
-        _plain(head.text_content())
+        plain(head.text_content())
         for head in heading.xpath("following::th")
         if head.xpath("preceding::h3[1]")[0] is heading
     }
     return len(titles - heads)
-
-
-def _is_silent(element: Any) -> bool:
-    return any(e.tag in SILENT for e in (element, *element.iterancestors()))
-
-
-def _is_number_of_section(block: Any, text: str) -> bool:
-    return block.tag not in BLOCKS and re.fullmatch(r"\d+(\.\d+)*", text) is not None and "no" in block.classes
-
-
-def _without_number(block: Any, text: str) -> str:
-    """A heading, or a line of the contents, without the section number that it begins with."""
-    in_contents = any(e.tag == "nav" or "contents" in e.get("class", "") for e in (block, *block.iterancestors()))
-    return re.sub(r"^\d+(\.\d+)*\s", "", text) if in_contents or block.tag in ("h2", "h3", "h4") else text
-
-
-def _around(block: Any) -> str:
-    """A cell's row, the heads over it, and its table's title."""
-    if block.tag not in ("td", "th"):
-        return ""
-    row = block.getparent()
-    table = next((e for e in block.iterancestors() if e.tag == "table"), None)
-    if table is None:
-        return ""
-    place = sum(int(e.get("colspan", 1)) for e in block.itersiblings("td", "th", preceding=True))
-    heads = []
-    for line in table.iterfind(".//thead/tr"):
-        at = 0
-        for head in line:
-            width = int(head.get("colspan", 1))
-            if at <= place < at + width:
-                heads.append(head.text_content())
-            at += width
-    caption = table.find("caption")
-    title = "" if caption is None else caption.text_content()
-    holder = "" if table.getparent() is None else " ".join(table.getparent().xpath("./*[contains(@class,'cap')]//text()"))
-    return _plain(" ".join((row.text_content(), *heads, title, holder)))
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\s+", " ", text.replace("\u00a0", " ").replace("\u00ad", "").replace("\u200b", "")).strip()
-
-
-def _folded(text: str) -> str:
-    return _plain(text).lower().replace("-", " ")
-
-
-def seen(html: Path) -> str:
-    """All text of the document that paper shows too, section numbers with it, alternative texts without."""
-    root = lxml.html.parse(str(html)).getroot()
-    pieces = []
-    for element in root.iter():
-        if not isinstance(element.tag, str):
-            continue
-        for piece, owner in ((element.text, element), (element.tail, element.getparent())):
-            if piece and owner is not None and not _is_silent(owner):
-                pieces.append(piece)
-    return _plain(" ".join(pieces))

@@ -15,21 +15,31 @@ import numpy as np
 from auditkit.run import run, train
 from tests.policies.real.claims import Says, by_key, complaints
 from tests.policies.real.prepare import Rows, prepare
-from tests.policies.real.recompute_data import LEVEL, MINIMUM_CELL, Floats, World, expected_data, read_world
+from tests.policies.real.recompute_data import (
+    FIDELITY_FLOOR,
+    LEVEL,
+    MINIMUM_CELL,
+    Floats,
+    World,
+    expected_data,
+    read_world,
+)
+from tests.policies.real.recompute_duplicates import expected_duplicates
 from tests.policies.real.recompute_fairness import expected_fairness
+from tests.policies.real.recompute_fidelity import expected_fidelity
 from tests.policies.real.recompute_findings import expected_conclusion, expected_findings
-from tests.policies.real.recompute_influence import Dense, Removals, expected_influence, measures_of
+from tests.policies.real.recompute_influence import Dense, Removals, expected_influence
+from tests.policies.real.recompute_measures import measures_of
 from tests.policies.real.recompute_model import Answers, ask, expected_model
 from tests.policies.real.recompute_privacy import (
     curve_complaints,
     expected_attack,
-    expected_duplicates,
     expected_screen,
     tail_complaints,
 )
 from tests.policies.real.recompute_rates import entry
 
-PARTS = ("data", "model", "fairness", "influence", "privacy", "findings", "conclusion")
+PARTS = ("data", "model", "fairness", "influence", "privacy", "findings", "conclusion", "limits")
 AS_OF = date(2026, 1, 15)
 
 
@@ -110,11 +120,33 @@ def expected_result(audited: Audited) -> dict[str, Any]:
     findings = expected_findings(world, rows, {"fairness": True, "privacy": bool(answers.loss)})
     influence: dict[str, Any] = {}
     if answers.weights:
-        influence = expected_influence(audited.dense, audited.removals)
+        influence = _influence(audited)
     return {
         "data": expected_data(world), "model": model, "fairness": fairness, "influence": influence,
         "privacy": privacy, "findings": findings, "conclusion": expected_conclusion(findings),
+        "limits": Says(FIDELITY_FLOOR, LEVEL, *_fidelity_figures(influence)),
     }  # fmt: skip
+
+
+def _fidelity_figures(influence: dict[str, Any]) -> list[float]:
+    return [influence["fidelity"][name] for name in ("value", "low", "high", "n")] if "fidelity" in influence else []
+
+
+def _influence(audited: Audited) -> dict[str, Any]:
+    """The part as computed; with retrained models its fidelity, and nothing attributed where that is too low."""
+    part, restricted = expected_influence(audited.dense, audited.removals), audited.folder / "restricted"
+    if not (restricted / "bank_masks.npy").exists():
+        return part
+    found = expected_fidelity(audited.dense, audited.removals, restricted)
+    measured, quality = found.pop("slices"), found.pop("quality")
+    below = found["fidelity"]["value"] < found["fidelity_floor"]
+    nothing = {"p99_raises": None, "p99_lowers": None, "share_in_top_1pct": None, "compositions": []}
+    slices = [
+        item | {"fidelity": fidelity} | (nothing if below else {})
+        for item, fidelity in zip(part["slices"], measured, strict=True)
+    ]
+    status = "withheld" if below else "assessed"
+    return part | found | {"slices": slices, "quality": [*quality, *part["quality"]], "status": status}
 
 
 def _name(rows: dict[str, dict[str, Any]], references: dict[str, str]) -> None:
@@ -160,6 +192,7 @@ def keyed(document: dict[str, Any]) -> dict[str, Any]:
             del screen["tail"]["points"]
     if parts["privacy"]["roc"]:
         del parts["privacy"]["roc"]["points"]
+    parts["limits"] = [limit["value"] for limit in parts["limits"]]
     for literal in ("threat_model", "not_tested"):
         del parts["privacy"][literal]
     return parts

@@ -1,10 +1,10 @@
 """Simultaneous intervals of differences and ratios by a bootstrap of one's own, with their Monte-Carlo error.
 
-The rule is the one that the report's method names: add half an event and half a non-event to every group, resample the
-records jointly, studentise every replicate, and take the `level` quantile c of the largest absolute statistic over the
-family (never below the normal one); limits are centre ± c error, ratios on the log scale, widened to the observed
-value. Replicates here are drawn anew, so a limit is known up to the error of two quantiles: that of the audit's
-replicates and that of ours.
+The rule is the one that the report's method names: add z²/6 events and as many non-events to every group (z of one of
+the family's simultaneous intervals), resample the records jointly, studentise every replicate, and take the `level`
+quantile c of the largest absolute statistic over the family (never below the normal one); limits are centre ± c error,
+ratios on the log scale, widened to the observed value. Replicates here are drawn anew, so a limit is known up to the
+error of two quantiles: that of the audit's replicates and that of ours.
 """
 
 from __future__ import annotations
@@ -34,19 +34,25 @@ class Limits:
     high: Near
 
 
+def added(level: float, family: int) -> float:
+    """Events, and as many non-events, that every group is given: z²/6 at Šidák's level."""
+    return float(stats.norm.ppf(0.5 + level ** (1 / max(family, 1)) / 2)) ** 2 / 6
+
+
 def simultaneous(
-    *, events: Ints, trials: Ints, base: int, family: Sequence[int], ratio: bool, level: float, replicates: int,
-    generator: np.random.Generator,
+    *, events: Ints, trials: Ints, base: int, family: Sequence[int], extra: float, ratio: bool, level: float,
+    replicates: int, generator: np.random.Generator,
 ) -> dict[int, Limits]:  # fmt: skip
-    """Limits of every group of the family against the base."""
+    """Limits of every group of the family against the base; `extra` from `added`."""
     if not family:
         return {}
     groups = len(events)
-    kinds = np.concatenate([events + 0.5, trials - events + 0.5])
+    kinds = np.concatenate([events + extra, trials - events + extra])
     draws = generator.multinomial(round(kinds.sum()), kinds / kinds.sum(), size=OWN_REPLICATES)
     drawn_events, drawn_trials = draws[:, :groups], draws[:, :groups] + draws[:, groups:]
-    centre, error = _contrast(events[None], trials[None], list(family), base, ratio=ratio)
-    moved, spread = _contrast(drawn_events, drawn_trials, list(family), base, ratio=ratio)
+    among = {"family": list(family), "base": base, "extra": extra, "ratio": ratio}
+    centre, error = _contrast(events[None], trials[None], **among)
+    moved, spread = _contrast(drawn_events, drawn_trials, **among)
     largest = np.abs((moved - centre) / spread).max(axis=1)
     least, most = _critical(largest, level, replicates)
     out = {}
@@ -79,10 +85,12 @@ def _limits(ends: list[float], events: Ints, trials: Ints, g: int, base: int, *,
     return Limits(Near(float(low.min()), float(low.max())), Near(float(high.min()), float(high.max())))
 
 
-def _contrast(events: Ints, trials: Ints, family: list[int], base: int, *, ratio: bool) -> tuple[Floats, Floats]:
+def _contrast(
+    events: Ints, trials: Ints, *, family: list[int], base: int, extra: float, ratio: bool
+) -> tuple[Floats, Floats]:
     """Comparisons [B, K] on their scale, and their standard errors."""
-    rate = (events + 0.5) / (trials + 1)
-    variance = rate * (1 - rate) / (trials + 1)
+    rate = (events + extra) / (trials + 2 * extra)
+    variance = rate * (1 - rate) / (trials + 2 * extra)
     value = np.log(rate) if ratio else rate
     variance = variance / rate**2 if ratio else variance
     return value[:, family] - value[:, [base]], np.sqrt(variance[:, family] + variance[:, [base]])

@@ -1,8 +1,10 @@
 """Who the records with the largest effects are: shares of levels among the top 1 % and 5 %, beside all.
 
-A level is named when at least the minimum cell of its records is among the top, and as many or none of them in the ring
-around it (the rest of the top 5 % for the top 1 %, everyone else for the top 5 %); what is not named is `other levels`,
-which must pass the same test. Protected groups and the label are always listed, other columns where their share differs.
+A level is named when at least the minimum cell of its records is among the top, and as many or none of them in each
+ring around it (the rest of the top 5 % and everyone else for the top 1 %, everyone else for the top 5 %); what is not
+named is `other levels`, which must pass the same test, and where all but a few are of one level, that is a band. Base
+shares are rounded where a column's rare levels hold too few records together. Protected groups and the label are always
+listed, other columns where their share differs.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.policies.real.claims import Says
 from tests.policies.real.recompute_data import LEVEL, MINIMUM_CELL, Floats, Mask, World
-from tests.policies.real.recompute_rates import wilson
+from tests.policies.real.recompute_rates import STEPS, entry, step_of, wilson
 
 OTHER = "other levels"
 LISTED_AT_MOST = 12
@@ -32,9 +35,10 @@ def compositions(world: World, effects: Floats) -> list[dict[str, Any]]:
             top = np.zeros(len(signed), dtype=bool)
             top[order[: int(np.ceil(share * len(signed)))]] = True
             tops.append(top & (signed > 0))
-        for share, top, ring in zip((0.01, 0.05), tops, (tops[1] & ~tops[0], ~tops[1]), strict=True):
+        around = ([tops[1] & ~tops[0], ~tops[0]], [~tops[1]])
+        for share, top, rings in zip((0.01, 0.05), tops, around, strict=True):
             if top.sum() >= MINIMUM_CELL:
-                rows = _rows(described, top, ring)
+                rows = _rows(described, top, rings)
                 out.append({"direction": direction, "top_share": share, "n": int(top.sum()), "rows": rows})
     return out
 
@@ -58,7 +62,9 @@ def _levels(cells: pd.Series) -> dict[str, Mask]:
     missing = cells.isna().to_numpy()
     if not pd.api.types.is_numeric_dtype(cells) or cells.nunique() <= DISTINCT_AT_MOST:
         values = sorted(cells.dropna().unique())
-        return {str(value): (cells == value).to_numpy() for value in values} | {"missing": missing}
+        names = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+        found = {name: (cells == value).to_numpy() for name, value in zip(names, values, strict=True)}
+        return found | {"missing": missing}
     numbers = cells.to_numpy(dtype=float)
     edges = np.unique([float(f"{edge:.3g}") for edge in np.quantile(numbers[~missing], [0.25, 0.5, 0.75])])
     ends = [-np.inf, *edges, np.inf]
@@ -68,35 +74,55 @@ def _levels(cells: pd.Series) -> dict[str, Mask]:
     return found | {"missing": missing}
 
 
-def _rows(described: list[Column], top: Mask, ring: Mask) -> list[dict[str, Any]]:
+def _rows(described: list[Column], top: Mask, rings: list[Mask]) -> list[dict[str, Any]]:
     always, differing = [], []
     for column, levels, is_listed in described:
-        for level, members in _named(levels, top, ring).items():
-            share = wilson(int((members & top).sum()), int(top.sum()), LEVEL)
-            base = float(members.mean())
-            row = {"column": column, "level": level, "share": share, "base_share": base,
-                   "lift": share["value"] / base if base else None}  # fmt: skip
+        for level, share, base in _shares(levels, top, rings):
+            value, low, high = (share[name] for name in ("value", "low", "high"))
+            lift = value / base if base and value is not None else None
+            row = {"column": column, "level": level, "share": share, "base_share": base, "lift": lift}
             if is_listed:
                 always.append(row)
-            elif not share["low"] <= base <= share["high"]:
+            elif not low <= base <= high:
                 differing.append(row)
-    differing.sort(key=lambda row: -abs(row["share"]["value"] - row["base_share"]))
+    differing.sort(key=lambda row: -abs(_centre(row["share"]) - row["base_share"]))
     return [*always, *differing[:LISTED_AT_MOST]]
 
 
-def _named(levels: dict[str, Mask], top: Mask, ring: Mask) -> dict[str, Mask]:
-    """Levels that may be named, and the others as one; nothing where one row would be left."""
-    named = {name: members for name, members in levels.items() if _is_large(members, top, ring)}
-    while named:
-        rest = ~np.logical_or.reduce(list(named.values()))
-        if not rest.any() or _is_large(rest, top, ring):
-            break
+def _centre(share: dict[str, Any]) -> float:
+    return float(share["low"] if share["value"] is None else share["value"])
+
+
+def _shares(levels: dict[str, Mask], top: Mask, rings: list[Mask]) -> list[tuple[str, dict[str, Any], float]]:
+    """Named levels, then the others as one, or a band where one level holds all but a few."""
+    named = {name: members for name, members in levels.items() if _is_large(members, top, rings)}
+
+    def rest() -> Mask:
+        return ~np.logical_or.reduce(list(named.values())) if named else np.ones_like(top)
+
+    while len(named) > 1 and (rest() & top).any() and not _is_large(rest(), top, rings):
         del named[min(named, key=lambda name: int((named[name] & top).sum()))]
-    others = ~np.logical_or.reduce(list(named.values())) if named else np.ones_like(top)
-    found = named | ({OTHER: others} if others.any() else {})
-    return found if len(found) > 1 else {}
+    shown = dict(named)
+    n, few = int(top.sum()), MINIMUM_CELL - 1
+    if named and _is_large(rest(), top, rings):
+        shown[OTHER] = rest()
+    elif len(named) == 1:
+        ((name, members),) = named.items()
+        band = entry(None, wilson(n - few, n, LEVEL)["low"], 1.0, level=LEVEL, n=n, withheld=Says(few))
+        return [(name, band, _base(members, levels))] if n >= 2 * few else []
+    return [(name, wilson(int((m & top).sum()), n, LEVEL), _base(m, levels)) for name, m in shown.items()]
 
 
-def _is_large(members: Mask, top: Mask, ring: Mask) -> bool:
-    inside, around = int((members & top).sum()), int((members & ring).sum())
-    return inside >= MINIMUM_CELL and (around == 0 or around >= MINIMUM_CELL)
+def _base(members: Mask, levels: dict[str, Mask]) -> float:
+    """Share among all records, on a grid half a minimum cell wide where the rare levels do not hide each other."""
+    rare = sum(count for count in (int(m.sum()) for m in levels.values()) if count < MINIMUM_CELL)
+    share = float(members.mean())
+    if not 0 < rare < MINIMUM_CELL:
+        return share
+    step = step_of(len(members)) or STEPS[-1]
+    return round(round(share / step) * step, 6)
+
+
+def _is_large(members: Mask, top: Mask, rings: list[Mask]) -> bool:
+    counts = [int((members & ring).sum()) for ring in rings]
+    return int((members & top).sum()) >= MINIMUM_CELL and not any(0 < count < MINIMUM_CELL for count in counts)

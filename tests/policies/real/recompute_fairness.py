@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tests.policies.real.claims import Near, Says
-from tests.policies.real.recompute_bootstrap import Limits, simultaneous
+from tests.policies.real.recompute_bootstrap import Limits, added, simultaneous
 from tests.policies.real.recompute_data import (
     LEVEL,
     MINIMUM_CELL,
@@ -27,7 +27,7 @@ from tests.policies.real.recompute_data import (
     World,
 )
 from tests.policies.real.recompute_model import Answers
-from tests.policies.real.recompute_rates import entry, wilson_limits
+from tests.policies.real.recompute_rates import STEPS, entry, step_of, wilson_limits
 
 # Positions of TN, FP, FN, TP: events, then trials.
 METRICS: dict[str, tuple[list[int], list[int]]] = {
@@ -39,7 +39,6 @@ METRICS: dict[str, tuple[list[int], list[int]]] = {
     "ppv": ([3], [1, 3]),
     "accuracy": ([0, 3], [0, 1, 2, 3]),
 }
-STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 MINIMUM_EVENTS = 5
 TEXT = Says(MINIMUM_CELL, MINIMUM_GROUP, MINIMUM_DENOMINATOR, MINIMUM_EVENTS, 0)
 
@@ -86,11 +85,6 @@ def _completed(withheld: Mask, guarded: Mask, sizes: Ints) -> Mask:
         out[np.argmin(np.where(open_, sizes, np.iinfo(int).max))] = True
 
 
-def step_of(trials: int) -> float | None:
-    """The finest step at least half a minimum cell of records wide."""
-    return next((step for step in STEPS if step * trials >= MINIMUM_CELL / 2), None)
-
-
 def on_grid(step: float, bounds: tuple[float, float]) -> dict[str, Any]:
     """The rules by which value, low and high of a closed group are printed: to the step, limits outwards."""
 
@@ -116,7 +110,7 @@ def _closed(found: dict[str, Any], step: float | None, bounds: tuple[float, floa
         claim = found[name]
         ends = (claim.low, claim.high) if isinstance(claim, Near) else (claim, claim)
         limits[name] = None if claim is None else Near(*ends, shown=shown)
-    return found | limits | {"n": n, "events": None}
+    return found | limits | {"n": n, "events": None, "step": step}
 
 
 def expected_fairness(world: World, answers: Answers, generator: np.random.Generator) -> dict[str, Any]:
@@ -182,14 +176,15 @@ def _comparisons(attribute: Attribute, shown: Shown, generator: np.random.Genera
         events, trials, estimable = _gate(shown, metric)
         compared = [g for g in np.flatnonzero(estimable) if g != base] if estimable[base] else []
         enough = [g for g in compared if min(events[g], events[base]) >= MINIMUM_EVENTS]
-        draw = {"events": events, "trials": trials, "base": base, "level": LEVEL, "replicates": REPLICATES}
-        apart = simultaneous(**draw, family=compared, ratio=False, generator=generator)
-        times = simultaneous(**draw, family=enough, ratio=True, generator=generator)
+        draw = {"events": events, "trials": trials, "base": base, "level": LEVEL, "replicates": REPLICATES,
+                "extra": added(LEVEL, len(compared)), "generator": generator}  # fmt: skip
+        apart = simultaneous(**draw, family=compared, ratio=False)
+        times = simultaneous(**draw, family=enough, ratio=True)
         for g, label in enumerate(attribute.labels):
             if g == base:
                 continue
             pair = _pair(int(g), events, trials, g in compared, (apart.get(g), times.get(g)), base=base)
-            pair = _released(pair, int(g), trials, events, shown, base)
+            pair = _released(pair, int(g), trials, events, shown=shown, base=base)
             families = (len(compared), len(enough))
             names = [(f"fairness.{metric}_difference", 0), (f"fairness.{metric}_ratio", 1)]
             names += [("fairness.impact_ratio", 1)] if metric == "selection_rate" else []
@@ -217,7 +212,7 @@ def _pair(
 
 
 def _released(
-    pair: list[dict[str, Any]], g: int, trials: Ints, events: Ints, shown: Shown, base: int
+    pair: list[dict[str, Any]], g: int, trials: Ints, events: Ints, *, shown: Shown, base: int
 ) -> list[dict[str, Any]]:
     """Both comparisons on the coarser of the two groups' grids, where either is closed."""
     if not (shown.closed[g] or shown.closed[base]):

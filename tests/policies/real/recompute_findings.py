@@ -40,12 +40,12 @@ def _finding(
 ) -> dict[str, Any]:
     on, names = rule.get("on", ""), _names(world)
     found = {
-        key.split(" / ", 2)[2]: row["estimate"]
+        key.split(" / ", 2)[2]: row
         for key, row in rows.items()
         if key.startswith(f"{rule['measure']} / {on} / ") and bool(key.split(" / ", 2)[2]) == bool(on)
     }
     assert found or not applicable[rule["measure"].split(".")[0]]
-    groups = [_group(group, estimate, rule, names) for group, estimate in found.items()]
+    groups = [_group(group, row["reference"], row["estimate"], rule, names) for group, row in found.items()]
     met = {group["verdict"] for group in groups}
     verdict = next((v for v in STRONGEST_FIRST if v in met), "not-applicable")
     decisive = _decisive([g for g in groups if g["verdict"] == verdict], rule["op"])
@@ -70,7 +70,9 @@ def _names(world: World) -> tuple[str, ...]:
     return tuple(label for attribute in world.attributes for label in attribute.labels)
 
 
-def _group(group: str, estimate: dict[str, Any], rule: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def _group(
+    group: str, reference: str, estimate: dict[str, Any], rule: dict[str, Any], names: tuple[str, ...]
+) -> dict[str, Any]:
     verdict, needed = "insufficient-evidence", None
     if estimate["value"] is not None and estimate["low"] is not None:
         low, high = (_one(_inside(estimate[end], rule)) for end in ("low", "high"))
@@ -79,7 +81,7 @@ def _group(group: str, estimate: dict[str, Any], rule: dict[str, Any], names: tu
         else:
             needed = _needed(estimate, rule)
     return {
-        "group": group, "verdict": verdict, "estimate": estimate, "needed_n": needed,
+        "group": group, "reference": reference, "verdict": verdict, "estimate": estimate, "needed_n": needed,
         "reason": Says(MINIMUM_CELL, MINIMUM_GROUP, MINIMUM_DENOMINATOR, 5, names=names),
     }  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Influence by dense numpy: one step per removed record, written from the definitions and nothing else.
 
-Objective F = mean loss + l2/2 |theta|², H its Gauss-Newton matrix with l2 on the diagonal. Removing record n, the others
-keeping weight 1/N, takes its own curvature out of H (a rank-one update by Sherman and Morrison):
+Objective F = mean loss + l2/2 |theta|², H its Gauss-Newton matrix with l2 on the diagonal. Removing record n, the
+others keeping weight 1/N, takes its own curvature out of H (a rank-one update by Sherman and Morrison):
 
     delta_1 = (H - w_n j_n j_n'/N)^-1 j_n r_n / N,        j the gradient of the log-odds, r = p - y, w = p(1 - p)
 
@@ -21,22 +21,12 @@ from scipy.special import expit
 
 from tests.policies.real.claims import Near, Says
 from tests.policies.real.recompute_composition import compositions
-from tests.policies.real.recompute_data import MINIMUM_CELL, MINIMUM_GROUP, Floats, World
+from tests.policies.real.recompute_data import MINIMUM_CELL, Floats, World
+from tests.policies.real.recompute_measures import Measure
 from tests.policies.real.recompute_model import Answers, jacobian, logit, objective_gradient
 
 BLOCK = 500
 AFFINE_SHARE, GENERAL_SHARE = 1e-6, 1e-3
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A slice's mean loss or a gap between mean scores: weights [M] over the evaluation rows."""
-
-    name: str
-    kind: str
-    n: int
-    quantity: str
-    weights: Floats
 
 
 @dataclass(frozen=True)
@@ -170,38 +160,6 @@ class Dense:
         y, z = self.world.label("train")[at], self.z[at]
         moved = z + np.einsum("bd,bd->b", j, step)
         return np.logaddexp(0, moved) - y * moved - np.logaddexp(0, z) + y * z
-
-
-def measures_of(world: World, answers: Answers) -> tuple[Measure, ...]:
-    """The policy's slices as this file reads them, then the gaps of groups large enough on both sides."""
-    found = []
-    for name in world.policy.get("slices", {}):
-        members = SLICES[world.name, name](world, answers)
-        found.append(Measure(name, "slice", int(members.sum()), "loss", members / members.sum()))
-    for attribute in world.attributes:
-        codes = attribute.codes["evaluation"]
-        base = codes == attribute.base
-        for k, label in enumerate(attribute.labels):
-            group = codes == k
-            n = int(min(group.sum(), base.sum()))
-            if k != attribute.base and n >= MINIMUM_GROUP:
-                weights = group / group.sum() - base / base.sum()
-                found.append(Measure(f"{attribute.name}: {label} minus {attribute.reference}", "gap", n, "score", weights))
-    return tuple(found)
-
-
-def _women_above(world: World, answers: Answers) -> Any:
-    frame = world.frames["evaluation"]
-    return (frame["sex"] == "Female") & (frame["income"] == ">50K") & (answers.decision["evaluation"] == 0)
-
-
-def _declined(world: World, answers: Answers) -> Any:
-    frame = world.frames["evaluation"]
-    black = frame["protected_group"] == "Black"
-    return (frame["approved"] == 1) & (answers.decision["evaluation"] == 0) & black
-
-
-SLICES = {("adult", "women-above"): _women_above, ("hmda", "declined"): _declined}
 
 
 def expected_influence(dense: Dense, removals: Removals) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,15 @@ from scipy import stats
 from tests.policies.real.claims import Near
 
 Claim = float | Near | None
+STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+MINIMUM_CELL = 10
 
 
 def entry(
     value: Claim = None, low: Claim = None, high: Claim = None, *, level: float, n: int | None = None, **more: Any
 ) -> dict[str, Any]:
     """One estimate; `more` may claim events, method and withheld."""
-    return {"value": value, "low": low, "high": high, "level": level, "n": n, "events": None, **more}
+    return {"value": value, "low": low, "high": high, "level": level, "n": n, "events": None, "step": 0.0, **more}
 
 
 def wilson_limits(events: int, n: int, level: float) -> tuple[float, float]:
@@ -54,6 +55,6 @@ def banded(hits: NDArray[np.bool_], level: float, minimum: int) -> dict[str, Any
     return exact(events, n, level)
 
 
-def significant(value: float) -> float:
-    """A value at three significant digits."""
-    return 0.0 if value == 0 else round(value, 2 - math.floor(math.log10(abs(value))))
+def step_of(trials: int) -> float | None:
+    """The finest step at least half a minimum cell of records wide."""
+    return next((step for step in STEPS if step * trials >= MINIMUM_CELL / 2), None)
