@@ -22,7 +22,7 @@ def data(result: AuditResult, book: Book) -> dict[str, object]:
             Cell(wording.count(s.n)),
             Cell("not stated" if s.persons is None else wording.count(s.persons)),
             estimate_cell(s.favourable_share, "share") if s.favourable_share is not None else Cell("no label"),
-            Cell("not counted" if s.missing_cells is None else wording.count(s.missing_cells)),
+            Cell(f"fewer than {result.minimum_cell}" if s.missing_cells is None else wording.count(s.missing_cells)),
         ))
         for s in part.splits
     ]  # fmt: skip
@@ -114,7 +114,7 @@ def reproduction(result: AuditResult, book: Book) -> dict[str, object]:
     files = [
         Row((Cell(a.name), Cell(_shape(a.shape)), Cell(a.dtype), Cell(a.sha256, code=True))) for a in result.artifacts
     ]
-    columns = (Column("File"), Column("Shape"), Column("Type"), Column("SHA-256", wide=True))
+    columns = (Column("File"), Column("Shape"), Column("Type"), Column("Keyed digest (HMAC-SHA256)", wide=True))
     return {
         "stamp": stamp,
         "digests": book.table("SHA-256 digests", (Column("File"), Column("SHA-256", wide=True)), rows),

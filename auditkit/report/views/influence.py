@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from auditkit.report import charts, phrasing, wording
 from auditkit.report.book import Book, Cell, Column, Figure, Row, Table, count_cell, estimate_cell, methods_note
 from auditkit.report.drawing import short
-from auditkit.result import AuditResult, Composition, CompositionRow, InfluencePart, SliceInfluence
+from auditkit.result import AuditResult, Composition, CompositionRow, Estimate, InfluencePart, SliceInfluence
 
 DETAILED_KINDS = ("slice", "case", "gap")
 DETAILED_AT_MOST = 4
@@ -16,6 +16,10 @@ REMOVALS = {
     "fixed": "fixed: the other records keep their weight",
     "renormalised": "renormalised: the mean is taken over the remaining records",
 }
+FIDELITY = (
+    "Fidelity is the rank correlation between predicted and retrained measures over models retrained on random halves "
+    "of the training records: 1 is perfect, 0 is chance. Beneath it, its interval and the number of models."
+)
 DIRECTIONS = {"lowers": "lower", "raises": "raise"}
 
 
@@ -63,6 +67,7 @@ def _parameters(part: InfluencePart) -> str:
 
 def _overview(book: Book, part: InfluencePart) -> Table:
     rows = []
+    measured = any(item.fidelity is not None for item in part.slices)
     for item in part.slices:
         share = "" if item.share_in_top_1pct is None else wording.value(item.share_in_top_1pct, "share")
         cells = (
@@ -72,6 +77,7 @@ def _overview(book: Book, part: InfluencePart) -> Table:
             Cell(wording.effect(item.p99_raises, item.unit)),
             Cell(wording.effect(item.p99_lowers, item.unit)),
             Cell(share or wording.NONE),
+            *([_fidelity(item.fidelity)] if measured else []),
         )
         rows.append(Row(cells))
     columns = (
@@ -79,13 +85,20 @@ def _overview(book: Book, part: InfluencePart) -> Table:
         Column("Raising effect, 99th percentile", numeric=True),
         Column("Lowering effect, 99th percentile", numeric=True),
         Column(f"Carried by the top 1{wording.NBSP}%", numeric=True),
+        *([Column("Fidelity", numeric=True)] if measured else []),
     )  # fmt: skip
     notes = [
         "Effects are predicted changes of the measure if one training record were removed and the model retrained. "
         "For a gap, the measure is the gap in mean favourable score. "
         "The last column is the share of the summed absolute effect that one record in a hundred carries.",
     ]
+    if measured:
+        notes.append(FIDELITY)
     return book.table("Every measure whose training records were ranked", columns, rows, notes=notes)
+
+
+def _fidelity(estimate: Estimate | None) -> Cell:
+    return Cell(wording.NONE) if estimate is None else estimate_cell(estimate, "score")
 
 
 def _level(item: SliceInfluence) -> str:
@@ -112,20 +125,51 @@ def _smallest(found: Sequence[Composition]) -> Composition:
 
 def _ranked(found: Composition) -> list[CompositionRow]:
     """Levels by how far their share among the top records stands above their share among all."""
-    known = [row for row in found.rows if row.share.value is not None]
-    return sorted(known, key=lambda row: -((row.share.value or 0.0) - row.base_share))
+    return sorted(found.rows, key=lambda row: row.base_share - _at(row))
+
+
+def _at(row: CompositionRow) -> float:
+    """Where a share stands: its value, or the lower limit of a band (`all of them but at most 9`)."""
+    return (row.share.low or 0.0) if row.share.value is None else row.share.value
+
+
+def _banded(share: Estimate) -> bool:
+    """A share that is told as limits only, because an exact count would tell of fewer than the minimum cell."""
+    return share.value is None and share.low is not None and share.high is not None
+
+
+def _share_cell(share: Estimate) -> Cell:
+    if not _banded(share):
+        return estimate_cell(share, "share")
+    return Cell(wording.interval(share, "share"), _band_basis(share), sort=repr(share.low))
+
+
+def _band_basis(share: Estimate) -> str:
+    """`banded` and n; what a band covers is said once, in a note under the table."""
+    return "banded" if share.n is None else f"banded, n{wording.NBSP}={wording.NBSP}{share.n:,}"
+
+
+def _band_notes(shares: Sequence[Estimate]) -> list[str]:
+    """What the bands of a table cover, once each."""
+    return [f"Banded: {text}." for text in dict.fromkeys(s.withheld for s in shares if _banded(s))]
+
+
+def _share_words(share: Estimate) -> str:
+    if not _banded(share):
+        return wording.sentence(share, "share")
+    return f"{wording.interval(share, 'share')} ({wording.level(share)}, {_band_basis(share)})"
 
 
 def _words(item: SliceInfluence, by_direction: dict[str, list[Composition]]) -> list[str]:
     words = []
     for direction, found in by_direction.items():
         ranked = _ranked(_smallest(found)) if found else []
-        if ranked and ranked[0].share.value is not None:
+        if ranked:
             row, top = ranked[0], _smallest(found)
             words.append(
                 f"Among the {top.n:,} records whose removal is predicted to {DIRECTIONS[direction]} the "
                 f"{item.measure} most, {row.column} = {row.level} makes up "
-                f"{wording.sentence(row.share, 'share')}, against {wording.value(row.base_share, 'share')} of all."
+                f"{_share_words(row.share)}, against {wording.value(row.base_share, 'share')} of all."
             )
     return words
 
@@ -138,7 +182,7 @@ def _composition(book: Book, item: SliceInfluence, direction: str, found: Sequen
     for row in ranked[:ROWS_AT_MOST]:
         key = (row.column, row.level)
         cells = [Cell(f"{row.column} = {row.level}")]
-        cells += [estimate_cell(s[key].share, "share") if key in s else Cell(wording.NONE) for s in shares]
+        cells += [_share_cell(s[key].share) if key in s else Cell(wording.NONE) for s in shares]
         cells += [Cell(wording.value(row.base_share, "share")), _lift(row)]
         rows.append(Row(tuple(cells)))
     columns = [Column("Pattern", wide=True)]
@@ -147,6 +191,8 @@ def _composition(book: Book, item: SliceInfluence, direction: str, found: Sequen
     ]
     columns += [Column("Among all", numeric=True), Column("Times as frequent", numeric=True)]
     notes = methods_note([row.share for row in ranked[:ROWS_AT_MOST]], place="Beside")
+    keys = [(row.column, row.level) for row in ranked[:ROWS_AT_MOST]]
+    notes += _band_notes([s[key].share for key in keys for s in shares if key in s])
     if len(ranked) > ROWS_AT_MOST:
         notes.append(
             f"{phrasing.plural(len(ranked) - ROWS_AT_MOST, 'further level is', 'further levels are')} in audit.json."
@@ -167,7 +213,7 @@ def _figure(
         ranked = _ranked(_smallest(found))[:ROWS_AT_MOST] if found else []
         if not ranked:
             continue
-        pairs = tuple(charts.Pair(f"{r.column} = {r.level}", r.share.value or 0.0, r.base_share) for r in ranked)
+        pairs = tuple(charts.Pair(_pattern(r), _at(r), r.base_share) for r in ranked)
         panels.append((f"Removal {direction} it", pairs))
         told = "; ".join(
             f"{short(p.label)} {wording.value(p.share, 'share')} against {wording.value(p.base, 'share')}"
@@ -189,11 +235,22 @@ def _figure(
     return book.figure(title, alt, charts.dumbbells(tuple(panels)))
 
 
+def _pattern(row: CompositionRow) -> str:
+    return f"{row.column} = {row.level}" + (" (at least)" if _banded(row.share) else "")
+
+
 def _strongest(book: Book, items: Sequence[SliceInfluence]) -> Table:
     rows = [Row((Cell(item.name), *(_top_pattern(item, direction) for direction in DIRECTIONS))) for item in items]
     columns = (Column("Measured on"), Column("Removal lowers it"), Column("Removal raises it"))
     title = "The most over-represented pattern among the top records, for the other measures"
-    return book.table(title, columns, rows, notes=["In brackets: the interval and n. Then the share of all records."])
+    strongest = [
+        _ranked(_smallest(of))[0].share
+        for item in items
+        for of in ([c for c in item.compositions if c.direction == direction] for direction in DIRECTIONS)
+        if of and of[0].rows
+    ]
+    notes = ["In brackets: the interval and n. Then the share of all records.", *_band_notes(strongest)]
+    return book.table(title, columns, rows, notes=notes)
 
 
 def _top_pattern(item: SliceInfluence, direction: str) -> Cell:
@@ -204,6 +261,8 @@ def _top_pattern(item: SliceInfluence, direction: str) -> Cell:
     row = ranked[0]
     of_all = wording.value(row.base_share, "share")
     share = f"{wording.shown(row.share, 'share')} ({wording.basis(row.share, 'share')})"
+    if _banded(row.share):
+        share = f"{wording.interval(row.share, 'share')} ({_band_basis(row.share)})"
     return Cell(f"{row.column} = {row.level}", f"{share}, {of_all} of all")
 
 
