@@ -62,7 +62,10 @@ class DenseBlock:
 def _factor(ggn: Tensor, diagonal: Tensor, damping: float) -> Tensor:
     factor: Tensor
     factor, info = torch.linalg.cholesky_ex(ggn + torch.diag(diagonal))
-    if int(info) or not bool(torch.isfinite(factor).all()):
+    pivots = factor.diagonal()
+    # A singular matrix may pass by rounding: its smallest pivot is then of the size of the rounding itself.
+    rounding = (len(pivots) * torch.finfo(factor.dtype).eps) ** 0.5
+    if int(info) or not bool(torch.isfinite(factor).all()) or bool(pivots.min() <= rounding * pivots.max()):
         raise NumericsError(
             Complaint(
                 f"the curvature is not positive definite with damping {damping:g}",

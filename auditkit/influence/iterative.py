@@ -52,11 +52,6 @@ class Journal:
 class Solver(Protocol):
     """One iteration for H x = b, ready for one H."""
 
-    @property
-    def iterations(self) -> float:
-        """About how many products a column takes, for the statement of cost."""
-        ...
-
     def solve(self, vectors: Tensor, journal: Journal) -> Tensor:
         """H⁻¹ vectors, [D, K] -> [D, K]. Raises NumericsError where the answer is not reached."""
         ...
@@ -78,6 +73,8 @@ class IterativeCurvature:
     solver: Solver
     added: float
     """Damping."""
+    trial: int
+    """Iterations that the trial column took; the measure of what others will take."""
     leverage_bound: float
     operations: float
     """Most floating-point operations that quadratic forms of all records may take."""
@@ -157,7 +154,7 @@ class IterativeCurvature:
         """Operations that the quadratic forms of all records take."""
         size, n = self.problem.layout.size, self.problem.n
         columns = size if self._by_inverse else n * probes
-        return columns * self.solver.iterations * _OPERATIONS_PER_PRODUCT * n * size
+        return columns * self.trial * _OPERATIONS_PER_PRODUCT * n * size
 
     def _require_affordable(self, probes: int) -> None:
         work = self._work(probes)
@@ -172,8 +169,8 @@ class IterativeCurvature:
             )
 
 
-def with_damping(operator: GaussNewton, damping: Damping, make: Maker) -> tuple[Solver, float]:
-    """The solver under the damping wanted; with `auto`, lifted to the floor where H proves singular.
+def with_damping(operator: GaussNewton, damping: Damping, make: Maker) -> tuple[Solver, float, int]:
+    """The solver under the damping wanted (with `auto`, lifted to the floor where H proves singular), and its trial.
 
     A curvature that is never formed shows that it is singular only when a solve fails, so one column (cosines, which no
     simple pattern is orthogonal to) is solved for beforehand.
@@ -186,16 +183,19 @@ def with_damping(operator: GaussNewton, damping: Damping, make: Maker) -> tuple[
     added = added_damping(damping, mean_eigenvalue=mean, penalty=float(problem.penalty.max()), affine=affine)
     column = torch.cos(torch.arange(problem.layout.size, dtype=torch.float64, device=problem.targets.device))
     lifted = max(added, floor(mean, affine=affine))
+    singular = float(problem.penalty.min()) + added == 0
     try:
-        solver = make(operator, problem.penalty + added)
-        solver.solve(column.unsqueeze(1), Journal())
+        return _tried(make(operator, problem.penalty + added), added, column)
     except NumericsError:
-        if damping != "auto" or lifted == added:
+        if damping != "auto" or not singular or lifted == added:
             raise
-        added = lifted
-        solver = make(operator, problem.penalty + added)
-        solver.solve(column.unsqueeze(1), Journal())
-    return solver, added
+        return _tried(make(operator, problem.penalty + lifted), lifted, column)
+
+
+def _tried(solver: Solver, added: float, column: Tensor) -> tuple[Solver, float, int]:
+    journal = Journal()
+    solver.solve(column.unsqueeze(1), journal)
+    return solver, added, max(1, journal.iterations)
 
 
 class Maker(Protocol):

@@ -27,7 +27,7 @@ class Factors:
     outputs: Tensor
     """[o, o] sum over records, root columns and positions of w/N d dᵀ."""
     inputs: Tensor
-    """[i, i] sum over records and positions of w/N a aᵀ; its diagonal [i] for an Embedding, whose inputs are one-hot."""
+    """[i, i] sum over records and positions of w/N a aᵀ; for an Embedding (one-hot inputs) its diagonal [i]."""
     positions: int
     """T, the positions of a record that share the weight."""
 

@@ -4,8 +4,9 @@
 
 for K vectors at once: J_n v by forward mode, W_n in closed form, J_nᵀ by reverse mode (Schraudolph 2002; Martens 2010).
 Where the root Jacobian R (G = Rᵀ R, N·K rows) has at most `held` numbers it is formed once and a product is two matrix
-multiplications; above, every product is a pass over the training rows. Forward mode is compared with reverse mode on a
-few records first; a module without (right) forward rules is served from its per-record Jacobians instead.
+multiplications (one, where Rᵀ R is smaller); above, every product is a pass over the training rows. Forward mode is
+compared with reverse mode on a few records first; a module without (right) forward rules is served from its per-record
+Jacobians instead.
 
 Cost of a product and column: about 10·N·D operations. Memory: `held` numbers, or one batch of tangents.
 """
@@ -16,10 +17,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import jvp, vjp, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from auditkit.influence.capture import verified_sites
 from auditkit.influence.jacobian import output_jacobian, rows_that_fit
@@ -79,6 +82,8 @@ class GaussNewton:
     def product(self, vectors: Tensor, rows: Tensor | None = None) -> Tensor:
         """G vectors [D, K] -> [D, K]; with positions `rows` [m], the unbiased N/m times the sum over those records."""
         if self.held is not None:
+            if rows is None and self._matrix is not None:
+                return self._matrix @ vectors
             flat = (self.held if rows is None else self.held[rows]).reshape(-1, len(vectors))
             total = flat.T @ (flat @ vectors)
             return total if rows is None else total * (self.problem.n / len(rows))
@@ -89,6 +94,14 @@ class GaussNewton:
             curved = root @ (root.transpose(1, 2) @ self.push(inputs, vectors))
             total += self.pull(inputs, curved)
         return total * (self.problem.n / len(places))
+
+    @cached_property
+    def _matrix(self) -> Tensor | None:
+        """G itself, where that is smaller than half of the root Jacobian held."""
+        if self.held is None or 2 * self.held.shape[2] > self.held.shape[0] * self.held.shape[1]:
+            return None
+        flat = self.held.reshape(-1, self.held.shape[2])
+        return flat.T @ flat
 
     def push(self, inputs: Inputs, vectors: Tensor) -> Tensor:
         """[B, C, K] J vectors for B records: one forward-mode pass a vector, no per-record gradients."""
@@ -112,15 +125,15 @@ class GaussNewton:
 
 def push_forward(problem: Problem, inputs: Inputs, vectors: Tensor) -> Tensor:
     """[B, C, K] float64: derivatives of the outputs along vectors [D, K], by forward mode under `vmap`."""
-    parameters = problem.parameters()
+    parameters, mask = problem.parameters(), _receiving(problem).unsqueeze(1)
 
     def along(vector: Tensor) -> Tensor:
         tangents = problem.layout.unflatten(vector)
         moved: Tensor = jvp(lambda p: problem.outputs(inputs, p), (parameters,), (tangents,))[1]
         return moved
 
-    with _quiet():
-        found: Tensor = vmap(along, out_dims=2)(vectors.T.contiguous().to(problem.dtype))
+    with _quiet(), _plain_attention():
+        found: Tensor = vmap(along, out_dims=2)((vectors * mask).T.contiguous().to(problem.dtype))
     return found.detach().to(torch.float64)
 
 
@@ -129,7 +142,7 @@ def pull_back(problem: Problem, inputs: Inputs, cotangents: Tensor) -> Tensor:
     parameters, given = problem.parameters(), cotangents.to(problem.dtype)
     try:
         with _quiet():
-            _, backward = vjp(lambda p: problem.outputs(inputs, p), parameters)
+            backward = vjp(lambda p: problem.outputs(inputs, p), parameters)[1]
             found = vmap(backward, in_dims=2)(given)[0]
         parts = [found[name].reshape(given.shape[2], -1) for name in parameters]
     except RuntimeError:
@@ -175,9 +188,33 @@ def _output_roots(problem: Problem) -> Tensor:
     return torch.cat([torch.nn.functional.pad(part, (columns - part.shape[2], 0)) for part in parts])
 
 
+def _receiving(problem: Problem) -> Tensor:
+    """[D] zero at an Embedding's padding row, to which reverse mode gives no gradient, else one."""
+    mask = torch.ones(problem.layout.size, dtype=torch.float64, device=problem.targets.device)
+    spans = problem.layout.spans()
+    for name, layer in problem.module.named_modules():
+        weight = f"{name}.weight" if name else "weight"
+        if isinstance(layer, nn.Embedding) and layer.padding_idx is not None and weight in spans:
+            mask[spans[weight]].view(layer.weight.shape)[layer.padding_idx] = 0.0
+    return mask
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Attention from its parts: torch's fused kernels have no forward rules, and are taken in eval mode by default."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Told to torch's developers, not to ours: an operation without a batching rule is only slower."""
+    """Told to torch's developers, not to ours: slower operations, and what torch itself loads for forward mode."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="There is a performance drop")
+        warnings.filterwarnings("ignore", message=r"`torch\.jit\.script` is deprecated", category=DeprecationWarning)
         yield

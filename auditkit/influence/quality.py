@@ -27,6 +27,7 @@ def assess_quality(
         *convergence(problem, curvature, scores),
         step_form(curvature, scores),
         sensitivity(problem, curvature, evaluation, scores.form),
+        *curvature.quality(),
         *left_out(scores),
     )
 
@@ -68,7 +69,9 @@ def convergence(problem: Problem, curvature: Curvature, scores: Scores) -> tuple
 
 def step_form(curvature: Curvature, scores: Scores) -> Quality:
     """How the effects were evaluated, in words."""
-    why = "the model has too many outputs" if curvature.knows_leverage else "this estimator works block by block"
+    why = "that would be too much work for this model"
+    if not curvature.knows_leverage:
+        why = "this estimator does not know a single record's own share of the whole curvature well enough"
     words = {
         "stepped": "Effects are evaluated on the measure itself at the parameters stepped for each removed record"
         + (", with the step's second-order term; no record was retrained." if scores.second_order else "."),

@@ -4,18 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from auditkit.errors import PolicyError
 from auditkit.influence.curvature import Estimator
 from auditkit.influence.damping import Damping
+from auditkit.influence.estimators.arnoldi import Arnoldi
+from auditkit.influence.estimators.cg import Cg
 from auditkit.influence.estimators.ekfac import Ekfac
 from auditkit.influence.estimators.exact import Exact
+from auditkit.influence.estimators.kfac import Kfac
+from auditkit.influence.estimators.lissa import Lissa
 from auditkit.influence.problem import Problem
 
-ESTIMATORS: Mapping[str, type[Exact] | type[Ekfac]] = {"exact": Exact, "ekfac": Ekfac}
+
+class Maker(Protocol):
+    """What stands in the table: settings with defaults, of which the policy gives the damping."""
+
+    def __call__(self, *, damping: Damping = "auto") -> Estimator:
+        """The estimator with this damping."""
+        ...
+
+
+ESTIMATORS: Mapping[str, Maker] = {
+    "exact": Exact,
+    "cg": Cg,
+    "lissa": Lissa,
+    "arnoldi": Arnoldi,
+    "kfac": Kfac,
+    "ekfac": Ekfac,
+}
 
 SOURCES: Mapping[str, str] = {
     "exact": "Koh & Liang 2017; Martens 2020 (generalised Gauss-Newton); Newton step: Pregibon 1981",
+    "cg": "Martens 2010; Koh & Liang 2017",
+    "lissa": "Agarwal, Bullins & Hazan 2017; Koh & Liang 2017",
+    "arnoldi": "Schioppa et al. 2022",
+    "kfac": "Martens & Grosse 2015",
     "ekfac": "George et al. 2018; Grosse et al. 2023",
 }
 

@@ -129,6 +129,11 @@ def title(name: str) -> str:
     return MEASURES[name].title if name in MEASURES else name
 
 
+def unit(name: str) -> Unit:
+    """The unit of a measure; the `tpr_at_fpr` names are rates."""
+    return MEASURES[name].unit if name in MEASURES else "rate"
+
+
 def suggest(name: str, *, false_positive_rates: Sequence[float]) -> str | None:
     """The measure that an author who wrote `name` most probably means, or None."""
     bare = name.rsplit(".", maxsplit=1)[-1].replace("-", "_").lower()

@@ -64,7 +64,7 @@ def _keys(model: Model, raw: Mapping[str, Any], locate: Locate) -> Iterator[Comp
 def _influence(model: Model, raw: Mapping[str, Any], locate: Locate) -> Iterator[Complaint]:
     settings = raw.get("influence")
     estimator = settings.get("estimator", "auto") if isinstance(settings, dict) else "auto"
-    if model.adapter in WITHOUT_GRADIENTS and estimator in ("exact", "ekfac"):
+    if model.adapter in WITHOUT_GRADIENTS and estimator != "auto":
         message = f"the estimator '{estimator}' needs gradients, and the adapter '{model.adapter}' has none"
         yield Complaint(message, where=locate(("influence", "estimator")), hint="write auto, and influence is left out")
 

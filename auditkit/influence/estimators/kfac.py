@@ -21,28 +21,43 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from auditkit.influence.blocks import BlockCurvature, fit_blocks
 from auditkit.influence.capture import Site
-from auditkit.influence.estimators.ekfac import Ekfac
+from auditkit.influence.damping import Damping
 from auditkit.influence.kronecker import Basis
 from auditkit.influence.layers import fit_factors
 from auditkit.influence.problem import Problem
 
 
 @dataclass(frozen=True)
-class Kfac(Ekfac):
-    """Settings of the K-FAC estimator: those of EK-FAC."""
+class Kfac:
+    """Settings of the K-FAC estimator."""
 
-    def spectrum(self, problem: Problem, sites: tuple[Site, ...]) -> tuple[dict[str, Basis], dict[str, Tensor]]:
-        """Eigenvectors of the factors by site, and the products [o, i] of their eigenvalues."""
-        mass = float(problem.weights.sum()) / problem.n
-        bases, eigenvalues = {}, {}
-        for name, factors in fit_factors(problem, sites).items():
-            basis = factors.basis()
-            outputs = _eigenvalues(factors.outputs, basis.left)
-            inputs = factors.inputs if basis.right is None else _eigenvalues(factors.inputs, basis.right)
-            bases[name] = basis
-            eigenvalues[name] = torch.outer(outputs, inputs) / (factors.positions * mass)
-        return bases, eigenvalues
+    damping: Damping = "auto"
+    dense_limit: int = 4096
+    """Largest dense block, in parameters, for modules without Kronecker structure."""
+
+    def fit(self, problem: Problem) -> BlockCurvature:
+        """Fit factors and dense blocks.
+
+        Raises:
+            ModelError: a module without Kronecker structure has more than `dense_limit` parameters.
+            NumericsError: a block is not positive definite with the damping given.
+        """
+        return fit_blocks(problem, product_spectrum, self.damping, dense_limit=self.dense_limit)
+
+
+def product_spectrum(problem: Problem, sites: tuple[Site, ...]) -> tuple[dict[str, Basis], dict[str, Tensor]]:
+    """Eigenvectors of the factors by site, and the products [o, i] of their eigenvalues."""
+    mass = float(problem.weights.sum()) / problem.n
+    bases, eigenvalues = {}, {}
+    for name, factors in fit_factors(problem, sites).items():
+        basis = factors.basis()
+        outputs = _eigenvalues(factors.outputs, basis.left)
+        inputs = factors.inputs if basis.right is None else _eigenvalues(factors.inputs, basis.right)
+        bases[name] = basis
+        eigenvalues[name] = torch.outer(outputs, inputs) / (factors.positions * mass)
+    return bases, eigenvalues
 
 
 def _eigenvalues(factor: Tensor, vectors: Tensor) -> Tensor:
