@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from auditkit import findings, statements
 from auditkit.bank import fit as bank_room
-from auditkit.bank.types import Bank
+from auditkit.bank.types import Bank, Kind
 from auditkit.fairness import assess as fairness
 from auditkit.influence import assess as influence
 from auditkit.policy.schema import Policy
@@ -57,14 +57,15 @@ def run_audit(
         AuditError: from the rooms; each names what is wrong and what to do.
     """
     policy, table, subject = prepared.policy, prepared.table, prepared.subject
-    for_fairness, for_privacy, for_bank = generator.spawn(3)
+    for_fairness, for_privacy, for_bank, for_pool = generator.spawn(4)
     as_of = date.fromisoformat(stamp.as_of)
 
     progress("predict")
     predictions = predict(subject, table)
     slices = resolve(policy, table, predictions, locate=prepared.locate)
     progress("bank")
-    bank, no_bank = _bank(policy, subject, table, for_bank)
+    bank, no_bank = _bank(policy, subject, table, "train-halves", for_bank)
+    pool, _ = _bank(policy, subject, table, "pool-halves", for_pool)
     progress("fairness")
     fair = _fairness(policy, table, predictions, for_fairness)
     progress("influence")
@@ -100,7 +101,7 @@ def run_audit(
         limits=statements.limits(policy, fair, traced, private),
         minimum_cell=policy.report.minimum_cell,
     )
-    retrained = {} if bank is None else bank.arrays()
+    retrained = {name: array for own in (bank, pool) if own is not None for name, array in own.arrays().items()}
     return Audit(result, {**arrays, **retrained, **_answers(predictions)}, _record_tables(table, scores, arrays))
 
 
@@ -119,14 +120,15 @@ def _fairness(
 
 
 def _bank(
-    policy: Policy, subject: Subject, table: Table, generator: np.random.Generator
+    policy: Policy, subject: Subject, table: Table, kind: Kind, generator: np.random.Generator
 ) -> tuple[Bank | None, str]:
-    """Retrained models, or None and why; they serve influence alone so far, so a model without gradients has none."""
+    """Retrained models, or None and why: halves of the training rows for influence, of the pool for membership."""
     if policy.privacy.bank == "none":
         return None, "the policy asks for no retrained models (privacy.bank: none)"
-    if subject.gradient is None:
+    if kind == "train-halves" and subject.gradient is None:
         return None, "influence cannot be computed for this model"
-    return bank_room.make(subject, table, wanted=policy.influence.fidelity_models, generator=generator)
+    wanted = policy.influence.fidelity_models if kind == "train-halves" else "auto"
+    return bank_room.make(subject, table, kind=kind, wanted=wanted, generator=generator)
 
 
 def _influence(

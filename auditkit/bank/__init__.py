@@ -8,5 +8,5 @@ stay together. It knows nothing of influence, privacy or remedies, which read it
     plan      who is in which subset; a part for fitting and a part for measuring; repeated seeds
     newton    all logistic regressions at once · descent: all networks at once
     fit       which of these, or one after another, or none and why: the door
-    signals   losses and favourable scores of all models
+    signals   losses and favourable scores of all models · margins: a loss as a margin logit
 """

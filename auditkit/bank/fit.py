@@ -20,10 +20,10 @@ import torch
 
 from auditkit.bank.descent import Stack, descend_all
 from auditkit.bank.newton import solve_all
-from auditkit.bank.plan import plan
+from auditkit.bank.plan import plan, pool
 from auditkit.bank.signals import answers, checked
 from auditkit.bank.size import choose_size, deterministic
-from auditkit.bank.types import Bank, Plan
+from auditkit.bank.types import Bank, Kind, Plan
 from auditkit.errors import ModelError, NumericsError
 from auditkit.subject.adapters.tabular import TabularSubject
 from auditkit.subject.fitted import Fitted
@@ -34,11 +34,19 @@ from auditkit.subject.types import Subject, Table
 Wanted = Literal["auto"] | int
 
 
-def make(subject: Subject, table: Table, *, wanted: Wanted, generator: np.random.Generator) -> tuple[Bank | None, str]:
-    """A bank on random halves of the training rows, or None and why there is none.
+def make(
+    subject: Subject,
+    table: Table,
+    *,
+    kind: Kind = "train-halves",
+    wanted: Wanted,
+    generator: np.random.Generator,
+) -> tuple[Bank | None, str]:
+    """A bank on random halves of the training rows, or of the pool; or None and why there is none.
 
     Args:
-        subject: the audited model. table: its data; every training row needs a label.
+        subject: the audited model. table: its data; every row of the pool needs a label.
+        kind: `train-halves`, or `pool-halves` of training and reserve rows.
         wanted: number of models, or `auto` for the rule of `size`. generator: the only randomness.
 
     Raises:
@@ -49,14 +57,16 @@ def make(subject: Subject, table: Table, *, wanted: Wanted, generator: np.random
         return None, "the model cannot be retrained: its adapter gives no way to fit it on other records"
     if subject.loss is None or subject.score is None:
         return None, "the model gives no scores"
-    rows = table.rows("train")
+    if kind == "pool-halves" and not len(table.rows("reserve")):
+        return None, "the policy names no reserve, so no record is known that the audited model never saw"
+    rows = pool(table, kind)
     if not np.isfinite(table.label[rows]).all():
-        return None, "some training records have no label"
-    size, why = choose_size(subject, len(rows), wanted)
+        return None, f"some {'training or reserve' if kind == 'pool-halves' else 'training'} records have no label"
+    size, why = choose_size(subject, len(rows), wanted, kind=kind)
     if size is None:
         return None, why
     try:
-        return train(subject, table, plan(table, "train-halves", size, generator)), why
+        return train(subject, table, plan(table, kind, size, generator)), why
     except NumericsError as error:
         return None, f"retraining failed: {error}"
 

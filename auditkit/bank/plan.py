@@ -28,7 +28,7 @@ def plan(table: Table, kind: Kind, size: Size, generator: np.random.Generator) -
     Raises:
         DataError: the pool has fewer than two persons (or, without persons, records), or `pool-halves` has no reserve.
     """
-    rows = _pool(table, kind)
+    rows = pool(table, kind)
     persons = np.arange(len(rows)) if table.persons is None else _codes(table.persons[rows])
     if len(np.unique(persons)) < 2:
         raise DataError("random halves need at least two persons (or records) to draw from")
@@ -71,7 +71,12 @@ def half(persons: Ints, generator: np.random.Generator) -> Mask:
     return members
 
 
-def _pool(table: Table, kind: Kind) -> Ints:
+def pool(table: Table, kind: Kind) -> Ints:
+    """Positions [P] of the pool's rows in the table, ascending.
+
+    Raises:
+        DataError: `pool-halves` has no reserve.
+    """
     if kind == "train-halves":
         return table.rows("train")
     reserve = table.rows("reserve")

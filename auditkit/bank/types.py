@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from auditkit.bank.margins import margins
 from auditkit.subject.types import Floats, Ints, Mask
 
 Kind: TypeAlias = Literal["train-halves", "pool-halves"]
@@ -78,8 +79,18 @@ class Bank:
     recipe: str
     """How the models were fitted, in one sentence for the report."""
 
+    @property
+    def margin_pool(self) -> Floats:
+        """[K, P] margin logits of the pool, log p / (1 - p) for the probability p of the true label."""
+        return margins(self.loss_pool)
+
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """For restricted evidence, by name."""
+        """For restricted evidence, by name; of halves of the pool only what membership is measured on."""
+        if self.plan.kind == "pool-halves":
+            return {
+                "pool_bank_rows": self.plan.rows, "pool_bank_masks": self.plan.masks,
+                "pool_bank_seeds": self.plan.seeds, "pool_bank_loss": self.loss_pool,
+            }  # fmt: skip
         return {
             "bank_rows": self.plan.rows, "bank_masks": self.plan.masks, "bank_subset": self.plan.subset,
             "bank_measuring": self.plan.measuring, "bank_seeds": self.plan.seeds,
