@@ -23,6 +23,7 @@ from auditkit.influence import assess as influence
 from auditkit.policy.schema import Policy
 from auditkit.preflight import Prepared
 from auditkit.privacy import assess as privacy
+from auditkit.privacy.membership import Retrained
 from auditkit.result import AuditResult, FairnessPart, InfluencePart, PrivacyPart, Stamp
 from auditkit.subject.describe import describe_data, describe_model
 from auditkit.subject.predict import predict
@@ -65,14 +66,22 @@ def run_audit(
     slices = resolve(policy, table, predictions, locate=prepared.locate)
     progress("bank")
     bank, no_bank = _bank(policy, subject, table, "train-halves", for_bank)
-    pool, _ = _bank(policy, subject, table, "pool-halves", for_pool)
+    pool, no_pool = _bank(policy, subject, table, "pool-halves", for_pool)
     progress("fairness")
     fair = _fairness(policy, table, predictions, for_fairness)
     progress("influence")
     traced, scores = _influence(policy, subject, table, slices, bank=bank, no_bank=no_bank)
     progress("privacy")
     private, arrays = _privacy(
-        policy, subject, table, predictions, scores=scores, no_scores=traced.reason, generator=for_privacy
+        policy,
+        subject,
+        table,
+        predictions,
+        scores=scores,
+        no_scores=traced.reason,
+        retrained=_retrained(table, pool),
+        no_retrained=no_pool,
+        generator=for_privacy,
     )
     progress("judge")
     data = describe_data(policy, table, slices, tuple(subject.checks))
@@ -154,6 +163,8 @@ def _privacy(
     *,
     scores: influence.InfluenceArrays | None,
     no_scores: str,
+    retrained: Retrained | None,
+    no_retrained: str,
     generator: np.random.Generator,
 ) -> tuple[PrivacyPart, dict[str, NDArray[Any]]]:
     train = table.rows("train")
@@ -178,7 +189,17 @@ def _privacy(
         minimum_cell=policy.report.minimum_cell,
         generator=generator,
         level=policy.fairness.level,
+        retrained=retrained,
+        no_retrained=no_retrained,
     )
+
+
+def _retrained(table: Table, pool: Bank | None) -> Retrained | None:
+    """The pool's models as the privacy room reads them: training rows first, then the reserve."""
+    if pool is None:
+        return None
+    at = np.searchsorted(pool.plan.rows, np.concatenate([table.rows("train"), table.rows("reserve")]))
+    return Retrained(margin=pool.margin_pool[:, at], inside=pool.plan.masks[:, at])
 
 
 def _groupings(table: Table, split: Split) -> dict[str, Grouping]:

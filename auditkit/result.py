@@ -249,8 +249,53 @@ class Duplicates(Record):
     notes: tuple[str, ...] = ()
 
 
+class AttackPart(Record):
+    """A further attack beside the plain one: by whom, on how many retrained models, and how well it did."""
+
+    status: Status
+    reason: str = ""
+    title: str
+    source: str
+    models: int | None = None
+    """Retrained models that the attack rests on."""
+    resolution: tuple[ResolutionRow, ...] = ()
+    roc: Series | None = None
+
+
+class RiskBand(Record):
+    """Share of the training records whose risk lies in [low, high)."""
+
+    low: float
+    high: float
+    share: Estimate
+
+
+class Exposure(Record):
+    """Membership risk of records as aggregates: the probability that an optimal attacker guesses membership rightly."""
+
+    status: Status
+    reason: str = ""
+    rule: str = ""
+    models: int | None = None
+    learned_from: int | None = None
+    """Records that a retrained model learned from (median); `audited_learned_from` those of the audited one."""
+    audited_learned_from: int | None = None
+    average: Estimate | None = None
+    average_of_nothing: float | None = None
+    """What the average shows where membership changes nothing: what chance leaves with so many models."""
+    bands: tuple[RiskBand, ...] = ()
+    """From 0.5 upwards; bands that would tell of a few persons are joined. The highest that is not empty holds the
+    maximum."""
+    flagged: Estimate | None = None
+    by_group: tuple[Measurement, ...] = ()
+    smallest_p: float | None = None
+    """The least p-value that the reserve allows."""
+    fewest_marked: int | None = None
+    """Records that must reach the least p-value together before Benjamini-Hochberg lets any through."""
+
+
 class PrivacyPart(Record):
-    """What the model gives away about membership, as far as no retrained models are needed to say it."""
+    """What the model gives away about membership; with retrained models, also record by record."""
 
     status: Status
     reason: str = ""
@@ -259,6 +304,9 @@ class PrivacyPart(Record):
     attack_source: str = ""
     resolution: tuple[ResolutionRow, ...] = ()
     roc: Series | None = None
+    attacks: tuple[AttackPart, ...] = ()
+    """Further attacks, which need retrained models."""
+    exposure: Exposure | None = None
     screen: Screen | None = None
     duplicates: Duplicates | None = None
     threat_model: tuple[tuple[str, str], ...] = ()

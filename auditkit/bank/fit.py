@@ -53,22 +53,29 @@ def make(
         DataError: too few persons to halve.
         AuditError: from a subject's own training.
     """
-    if subject.train is None:
-        return None, "the model cannot be retrained: its adapter gives no way to fit it on other records"
-    if subject.loss is None or subject.score is None:
-        return None, "the model gives no scores"
-    if kind == "pool-halves" and not len(table.rows("reserve")):
-        return None, "the policy names no reserve, so no record is known that the audited model never saw"
-    rows = pool(table, kind)
-    if not np.isfinite(table.label[rows]).all():
-        return None, f"some {'training or reserve' if kind == 'pool-halves' else 'training'} records have no label"
-    size, why = choose_size(subject, len(rows), wanted, kind=kind)
+    refusal = _refusal(subject, table, kind)
+    if refusal:
+        return None, refusal
+    size, why = choose_size(subject, len(pool(table, kind)), wanted, kind=kind)
     if size is None:
         return None, why
     try:
         return train(subject, table, plan(table, kind, size, generator)), why
     except NumericsError as error:
         return None, f"retraining failed: {error}"
+
+
+def _refusal(subject: Subject, table: Table, kind: Kind) -> str:
+    """Why this model or this table allows no bank; empty where it does."""
+    if subject.train is None:
+        return "the model cannot be retrained: its adapter gives no way to fit it on other records"
+    if subject.loss is None or subject.score is None:
+        return "the model gives no scores"
+    if kind == "pool-halves" and not len(table.rows("reserve")):
+        return "the policy names no reserve, so no record is known that the audited model never saw"
+    if not np.isfinite(table.label[pool(table, kind)]).all():
+        return f"some {'training or reserve' if kind == 'pool-halves' else 'training'} records have no label"
+    return ""
 
 
 def train(subject: Subject, table: Table, drawn: Plan, *, batched: bool = True) -> Bank:

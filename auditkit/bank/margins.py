@@ -13,7 +13,7 @@ LEAST_LOSS: Final = 1e-15
 
 
 def margins(loss: Floats) -> Floats:
-    """phi = log(p / (1 - p)) with p = exp(-loss) the probability of the true label; any shape.
+    """Phi = log(p / (1 - p)) with p = exp(-loss) the probability of the true label; any shape.
 
     Source: Carlini et al., Membership Inference Attacks From First Principles, 2022, section IV.C. Wrong for losses
     that are not minus the logarithm of a probability.

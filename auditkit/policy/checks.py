@@ -109,10 +109,11 @@ def _rules(draft: Draft, locate: Locate) -> Iterator[Complaint]:
 
 def _unknown_measure(rule: Rule, draft: Draft, where: str) -> Complaint:
     message = f"there is no measure '{rule.measure}' (rule '{rule.id}')"
-    rates = [measures.tpr_at_fpr(rate) for rate in draft.rates]
-    if rule.measure.startswith(measures.TPR_AT_FPR):
-        hint = f"'privacy.false-positive-rates' gives {listed(rates)}"
-        return Complaint(message, where=where, hint=hint)
+    for prefix in measures.ATTACKS:
+        if rule.measure.startswith(prefix):
+            rates = [measures.tpr_at_fpr(rate, prefix=prefix) for rate in draft.rates]
+            hint = f"'privacy.false-positive-rates' gives {listed(rates)}"
+            return Complaint(message, where=where, hint=hint)
     close = measures.suggest(rule.measure, false_positive_rates=draft.rates)
     family = [name for name in measures.MEASURES if name.split(".")[0] == rule.measure.split(".", maxsplit=1)[0]]
     hint = f"did you mean '{close}'?" if close else f"measures: {listed(family or [*measures.MEASURES])}"

@@ -15,6 +15,9 @@ from typing import Final, Literal, TypeAlias
 Family: TypeAlias = Literal["fairness", "model", "privacy"]
 Unit: TypeAlias = Literal["rate", "points", "ratio", "score", "nats", "share"]
 TPR_AT_FPR: Final = "privacy.tpr_at_fpr_"
+LIRA_TPR_AT_FPR: Final = "privacy.lira_tpr_at_fpr_"
+ATTACKS: Final = {TPR_AT_FPR: "the membership attack", LIRA_TPR_AT_FPR: "the likelihood-ratio attack"}
+"""Prefix of the measure of each attack's success at a false-positive rate -> the attack in words."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,18 @@ MEASURES: Final[dict[str, Measure]] = {
     "privacy.attack_auc": Measure(
         "AUC of the membership attack", "privacy", False, "score", 0.0, 1.0, "0.5 is an attacker who learns nothing"
     ),
+    "privacy.lira_auc": Measure(
+        "AUC of the likelihood-ratio attack", "privacy", False, "score", 0.0, 1.0,
+        "0.5 is an attacker who learns nothing",
+    ),
+    "privacy.average_risk": Measure(
+        "Average membership risk of training records", "privacy", False, "score", 0.5, 1.0,
+        "0.5 is an attacker who guesses no better than by a coin",
+    ),
+    "privacy.exposed_share": Measure(
+        "Share of training records marked as exposed", "privacy", False, "share", 0.0, 1.0,
+        "more records whose membership an attacker tells",
+    ),
     "privacy.train_evaluation_gap": Measure(
         "Gap between evaluation and training loss (nats)", "privacy", False, "nats", float("-inf"), float("inf"),
         "0 is no trace of training in the mean loss",
@@ -107,15 +122,15 @@ ELSEWHERE: Final[dict[str, str]] = {
 }
 
 
-def tpr_at_fpr(rate: float) -> str:
-    """The measure's name for the attack's true-positive rate at one false-positive rate, as in `..._0.01`."""
-    return f"{TPR_AT_FPR}{float(rate)!r}"
+def tpr_at_fpr(rate: float, *, prefix: str = TPR_AT_FPR) -> str:
+    """The measure's name for an attack's true-positive rate at one false-positive rate, as in `..._0.01`."""
+    return f"{prefix}{float(rate)!r}"
 
 
 def find(name: str, *, false_positive_rates: Sequence[float]) -> Measure | None:
     """The measure of this exact name, or None; the policy's false-positive rates make the `tpr_at_fpr` names."""
     for rate in false_positive_rates:
-        if name == tpr_at_fpr(rate):
+        if any(name == tpr_at_fpr(rate, prefix=prefix) for prefix in ATTACKS):
             words = "at the false-positive rate itself, an attacker who learns nothing"
             return Measure(title(name), "privacy", False, "rate", 0.0, 1.0, words)
     return MEASURES.get(name)
@@ -123,9 +138,9 @@ def find(name: str, *, false_positive_rates: Sequence[float]) -> Measure | None:
 
 def title(name: str) -> str:
     """A measure's name in words, to begin a sentence with; an unknown name as it is."""
-    if name.startswith(TPR_AT_FPR):
-        rate = name.removeprefix(TPR_AT_FPR)
-        return f"True-positive rate of the membership attack at a false-positive rate of {rate}"
+    for prefix, attack in ATTACKS.items():
+        if name.startswith(prefix):
+            return f"True-positive rate of {attack} at a false-positive rate of {name.removeprefix(prefix)}"
     return MEASURES[name].title if name in MEASURES else name
 
 
@@ -139,7 +154,7 @@ def suggest(name: str, *, false_positive_rates: Sequence[float]) -> str | None:
     bare = name.rsplit(".", maxsplit=1)[-1].replace("-", "_").lower()
     if bare in ELSEWHERE:
         return ELSEWHERE[bare]
-    known = [*MEASURES, *(tpr_at_fpr(rate) for rate in false_positive_rates)]
+    known = [*MEASURES, *(tpr_at_fpr(rate, prefix=prefix) for prefix in ATTACKS for rate in false_positive_rates)]
     for measure in known:
         if measure.split(".", maxsplit=1)[1] == bare:
             return measure

@@ -3,41 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from auditkit.errors import NumericsError
 from auditkit.policy.schema import Deployment, PrivacySettings
-from auditkit.privacy import duplicates, gap, screen, strength
+from auditkit.privacy import duplicates, exposure, gap, screen
 from auditkit.privacy.clustered import repeats
-from auditkit.privacy.membership import Evidence
+from auditkit.privacy.membership import Retrained
 from auditkit.privacy.registry import ATTACKS
-from auditkit.privacy.threat import NOT_TESTED, threat_model
-from auditkit.result import Estimate, Measurement, PrivacyPart, ResolutionRow, Series
+from auditkit.privacy.threat import not_tested, threat_model
+from auditkit.privacy.trial import PLAIN, Tried, finite, tried
+from auditkit.result import Measurement, PrivacyPart
 from auditkit.subject.types import Floats, Grouping, Ints, Predictions, Split
 
-ATTACK: Final = "loss-threshold"
-NO_RESERVE: Final = (
-    "no reserve named: without records of the same population that the model never saw, no membership attack "
-    "can be measured; the gap, the screen and the duplicates still can"
-)
-NO_LOSS: Final = "the model gives no loss for training records, so neither gap nor attack can be measured"
 NOTHING: Final = "neither losses nor features of training records are at hand: only decisions were brought"
-
-
-@dataclass(frozen=True)
-class _Attacked:
-    """What the attack gave."""
-
-    measurements: tuple[Measurement, ...]
-    resolution: tuple[ResolutionRow, ...] = ()
-    roc: Series | None = None
-    setting: NDArray[np.bool_] | None = None
-    reason: str = ""
 
 
 def assess(
@@ -56,8 +38,10 @@ def assess(
     minimum_cell: int,
     generator: np.random.Generator,
     level: float = 0.95,
+    retrained: Retrained | None = None,
+    no_retrained: str = "no models were retrained",
 ) -> tuple[PrivacyPart, dict[str, NDArray[Any]]]:
-    """Assess what the model gives away about membership, as far as no retrained models are needed.
+    """Assess what the model gives away about membership, record by record where retrained models are given.
 
     Args:
         predictions: losses of the splits, nats; decisions and labels of the evaluation rows.
@@ -69,17 +53,18 @@ def assess(
         groupings: protected attributes and intersections with codes [N] of the training rows.
         self_influence: [N] from the influence room, or None.
         no_self_influence: why there is none; printed.
-        settings: the policy's privacy section. Its `level` belongs to record flags, which need a bank: unused
-            here.
+        settings: the policy's privacy section.
         deployment: the policy's deployment facts.
         minimum_cell: smallest number of persons that a public number may tell of.
         generator: draws the half of the non-members that sets thresholds, and samples for the duplicate
             distance.
         level: coverage of the intervals; each on its own, not simultaneous.
+        retrained: models on halves of training and reserve records, or None, and `no_retrained` says why.
 
     Returns:
         The public part, and restricted arrays by name: `screen_rank` [N] int64, `screen_flag` [N] bool,
-        `duplicate_cluster` [N] int64, `attack_setting_half` [K] bool, as far as they exist. Sample weights
+        `duplicate_cluster` [N] int64, `attack_setting_half` [K] bool, `lira_train` [N], `lira_reserve` [K], `risk`,
+        `risk_low`, `membership_p` and `exposed_flag` [N], as far as they exist. Sample weights
         play no part.
 
     Raises:
@@ -88,13 +73,33 @@ def assess(
     """
     codes = _person_codes(persons)
     gaps = _gaps(predictions, train_labels, train_decisions, codes, level=level, minimum=minimum_cell)
-    attacked = _attack(predictions, codes, settings, generator, level=level, minimum=minimum_cell)
+    attacked = tried(
+        predictions,
+        codes,
+        settings.false_positive_rates,
+        generator,
+        retrained=retrained,
+        no_retrained=no_retrained,
+        level=level,
+        minimum=minimum_cell,
+    )
     screened = screen.screen(
         self_influence,
         absent=no_self_influence,
         labels=train_labels,
         groupings=groupings,
         persons=codes.get("train"),
+        level=level,
+        minimum=minimum_cell,
+    )
+    exposed = exposure.exposure(
+        retrained,
+        attacked.scores.get("lira"),
+        absent=attacked.reason or no_retrained,
+        labels=train_labels,
+        groupings=groupings,
+        persons=codes.get("train"),
+        settings=settings,
         level=level,
         minimum=minimum_cell,
     )
@@ -110,23 +115,30 @@ def assess(
     part = PrivacyPart(
         status="assessed" if anything else "not-applicable",
         reason=attacked.reason if anything else NOTHING,
-        measurements=(*gaps, *attacked.measurements, *screen.measurements(screened.public)),
-        attack="" if attacked.reason else ATTACKS[ATTACK].title,
-        attack_source="" if attacked.reason else ATTACKS[ATTACK].source,
+        measurements=(
+            *gaps,
+            *attacked.measurements,
+            *exposure.measurements(exposed),
+            *screen.measurements(screened.public),
+        ),
+        attack="" if attacked.reason else ATTACKS[PLAIN].title,
+        attack_source="" if attacked.reason else ATTACKS[PLAIN].source,
         resolution=attacked.resolution,
         roc=attacked.roc,
+        attacks=attacked.others,
+        exposure=exposed.public,
         screen=screened.public,
         duplicates=None if found is None else found.public,
         threat_model=threat_model(
             settings, deployment, attack_run=not attacked.reason, persons_repeat=_any_repeats(codes)
         ),
-        not_tested=NOT_TESTED,
+        not_tested=not_tested(retrained="lira" in attacked.scores),
     )
-    return part, _restricted(screened, found, attacked)
+    return part, _restricted(screened, found, attacked) | exposure.arrays(exposed)
 
 
 def _restricted(
-    screened: screen.Screened, found: duplicates.Found | None, attacked: _Attacked
+    screened: screen.Screened, found: duplicates.Found | None, attacked: Tried
 ) -> dict[str, NDArray[Any]]:
     """The record-level arrays, as far as they exist."""
     arrays: dict[str, NDArray[Any] | None] = {
@@ -135,6 +147,8 @@ def _restricted(
         "duplicate_cluster": None if found is None else found.cluster,
         "attack_setting_half": attacked.setting,
     }
+    if "lira" in attacked.scores:
+        arrays |= {"lira_train": attacked.scores["lira"].members, "lira_reserve": attacked.scores["lira"].nonmembers}
     return {name: array for name, array in arrays.items() if array is not None}
 
 
@@ -152,8 +166,8 @@ def _gaps(
     sides = (codes.get("train"), codes.get("evaluation"))
     if predictions.loss_train is not None and predictions.loss is not None:
         train, evaluation = (
-            _finite(predictions.loss_train, "training"),
-            _finite(predictions.loss, "evaluation"),
+            finite(predictions.loss_train, "training"),
+            finite(predictions.loss, "evaluation"),
         )
         rows = gap.loss_gap(train, evaluation, sides, level=level, minimum=minimum)
     if labels is not None and decisions is not None:
@@ -161,55 +175,6 @@ def _gaps(
         unseen = np.asarray(predictions.truth == predictions.decision)
         rows += gap.accuracy_gap(seen, unseen, sides, level=level, minimum=minimum)
     return rows
-
-
-def _attack(
-    predictions: Predictions,
-    codes: Mapping[str, Ints],
-    settings: PrivacySettings,
-    generator: np.random.Generator,
-    *,
-    level: float,
-    minimum: int,
-) -> _Attacked:
-    """Run the attack against the reserve, or say why it was not run, in every row a rule may ask for."""
-    members, nonmembers = predictions.loss_train, predictions.loss_reserve
-    if members is None or nonmembers is None or not len(nonmembers):
-        reason = NO_LOSS if members is None else NO_RESERVE
-        nothing = Estimate(value=None, level=level, withheld=reason)
-        names = ("privacy.attack_auc", *(_tpr_name(rate) for rate in settings.false_positive_rates))
-        return _Attacked(tuple(_row(name, nothing) for name in names), reason=reason)
-    evidence = Evidence(_finite(members, "training"), _finite(nonmembers, "reserve"))
-    scores = ATTACKS[ATTACK].score(evidence)
-    sides = strength.Sides(codes.get("train"), codes.get("reserve"))
-    setting = strength.halve(len(nonmembers), sides.nonmembers, generator)
-    auc = strength.area(scores, sides, level=level, minimum=minimum)
-    rows = strength.resolution(scores, sides, setting, settings.false_positive_rates, level=level, minimum=minimum)
-    tprs = tuple(_row(_tpr_name(row.false_positive_rate), row.tpr) for row in rows)
-    roc = strength.curve(scores, sides, minimum=minimum)
-    # The expected false positives of a tiny measuring half would give its size away.
-    shown = rows if int((~setting).sum()) >= minimum else ()
-    return _Attacked((_row("privacy.attack_auc", auc), *tprs), shown, roc, setting)
-
-
-def _tpr_name(rate: float) -> str:
-    """The measure's name as rules write it: `privacy.tpr_at_fpr_0.01`."""
-    return f"privacy.tpr_at_fpr_{rate!r}"
-
-
-def _row(measure: str, estimate: Estimate) -> Measurement:
-    """One attack figure over all records."""
-    unit = "score" if measure == "privacy.attack_auc" else "rate"
-    return Measurement.model_validate({"measure": measure, "unit": unit, "estimate": estimate})
-
-
-def _finite(losses: Floats, split: str) -> Floats:
-    """The losses, if all are finite."""
-    wrong = int((~np.isfinite(losses)).sum())
-    if wrong:
-        message = f"the loss is not finite for {wrong} of {len(losses)} {split} records"
-        raise NumericsError(message)
-    return losses
 
 
 def _person_codes(persons: Mapping[Split, NDArray[np.object_]] | None) -> dict[str, Ints]:

@@ -27,6 +27,11 @@ def small(count: int, minimum: int) -> bool:
     return 0 < count < minimum
 
 
+def isolates(one: Mask, other: Mask, persons: Ints | None, minimum: int) -> bool:
+    """Whether the two sets differ by a few persons only."""
+    return small(support(one & ~other, persons), minimum) or small(support(other & ~one, persons), minimum)
+
+
 def safe_cell(cell: Mask, flagged: Mask, persons: Ints | None, *, minimum: int) -> bool:
     """Whether a cell [N], its flagged and its unflagged each hold nobody or at least `minimum` persons."""
     parts = (cell, cell & flagged, cell & ~flagged)

@@ -27,7 +27,7 @@ import numpy as np
 
 from auditkit.errors import NumericsError
 from auditkit.privacy.composition import compose
-from auditkit.privacy.disclosure import published_rate, small, support
+from auditkit.privacy.disclosure import isolates, published_rate, small
 from auditkit.result import Measurement, Point, Screen, Series
 from auditkit.subject.types import Floats, Grouping, Ints, Mask
 
@@ -150,7 +150,7 @@ def tail(self_influence: Floats, flag: Mask, persons: Ints | None, *, minimum: i
     for step in reversed(range(steps)):
         x = 10 ** (step / GRID_PER_DECADE)
         above = np.asarray(scaled >= x, dtype=np.bool_)
-        if not above.any() or any(_isolates(above, other, persons, minimum) for other in kept):
+        if not above.any() or any(isolates(above, other, persons, minimum) for other in kept):
             continue
         kept.append(above)
         points.append(Point(x=x, y=float(above.mean())))
@@ -170,11 +170,6 @@ def _in_medians(edge: float, self_influence: Floats) -> float | None:
     """The cut on the tail's axis; None when the median is 0."""
     median = float(np.median(self_influence))
     return edge / median if median > 0 else None
-
-
-def _isolates(one: Mask, other: Mask, persons: Ints | None, minimum: int) -> bool:
-    """Whether the two sets differ by a few persons only."""
-    return small(support(one & ~other, persons), minimum) or small(support(other & ~one, persons), minimum)
 
 
 def _shown(count: int, minimum: int) -> int | None:

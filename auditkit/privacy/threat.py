@@ -5,15 +5,21 @@ from __future__ import annotations
 from auditkit.policy.schema import Deployment, PrivacySettings
 from auditkit.result import NOT_STATED
 
+WITHOUT_RISK = "Per-record exposure: how likely one record's membership is guessed; that needs retrained models."
+WITHOUT_MODELS = "Membership inference with reference models (LiRA, RMIA), calibrated loss, or the course of training."
+WITH_MODELS = "Membership inference by RMIA, calibrated loss, quantile regression, or the course of training."
 NOT_TESTED = (
-    "Per-record exposure: how likely one record's membership is guessed; that needs retrained models.",
-    "Membership inference with reference models (LiRA, RMIA), calibrated loss, or the course of training.",
     "Membership inference from decisions alone, or by an attacker who poisoned the training records.",
     "Membership of a person whose several records are put together.",
     "Attribute inference, property inference, data reconstruction and model extraction.",
     "A claim of differential privacy, if one is made.",
     "Differences between this report and earlier ones of the same model.",
 )
+
+
+def not_tested(*, retrained: bool) -> tuple[str, ...]:
+    """What this audit leaves open; less where models were retrained."""
+    return (WITH_MODELS, *NOT_TESTED) if retrained else (WITHOUT_RISK, WITHOUT_MODELS, *NOT_TESTED)
 
 
 def threat_model(

@@ -48,6 +48,9 @@ WORDS = {
 }
 TITLES = {
     "privacy.attack_auc": "AUC of the membership attack",
+    "privacy.average_risk": "Average membership risk of training records",
+    "privacy.exposed_share": "Share of training records marked as exposed",
+    "privacy.lira_auc": "AUC of the likelihood-ratio attack",
     "privacy.train_evaluation_gap": "Gap between evaluation and training loss",
     "privacy.accuracy_gap": "Gap between training and evaluation accuracy",
     "privacy.screen_share": "Share of training records with outsized self-influence",
@@ -178,9 +181,10 @@ def measure_title(measure: str, titles: dict[str, str]) -> str:
     if measure in named:
         return named[measure]
     name = measure.rsplit(".", 1)[-1] if not re.search(r"\d", measure) else measure.split(".", 1)[-1]
-    at = re.fullmatch(r"tpr_at_fpr_([0-9.e-]+)", name)
+    at = re.fullmatch(r"(lira_)?tpr_at_fpr_([0-9.e-]+)", name)
     if at:
-        return f"True-positive rate at a false-positive rate of {percent(float(at[1]))}"
+        attack = " of the likelihood-ratio attack" if at[1] else ""
+        return f"True-positive rate{attack} at a false-positive rate of {percent(float(at[2]))}"
     words = " ".join(WORDS.get(word, word) for word in name.split("_"))
     return words[:1].upper() + words[1:]
 

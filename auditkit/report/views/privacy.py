@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from auditkit.report import charts, phrasing, wording
 from auditkit.report.book import Book, Cell, Column, Figure, Row, Table, count_cell, estimate_cell, methods_note
-from auditkit.result import AuditResult, Duplicates, PrivacyPart, ResolutionRow, Screen
+from auditkit.result import AttackPart, AuditResult, Duplicates, PrivacyPart, ResolutionRow, Screen
 
 FOLD = 8
 """Bins beyond which the table of the tail stands in two or three columns of pairs."""
@@ -23,6 +23,7 @@ def view(result: AuditResult, book: Book) -> dict[str, object]:
         "resolution": resolution,
         "roc": _roc(book, part, resolution) if resolution is not None else None,
         "unresolved": [row for row in part.resolution if not row.tpr.known],
+        "attacks": [_attack(book, found) for found in part.attacks],
         "screen": _screen(book, part.screen) if part.screen is not None else None,
         "duplicates": _duplicates(book, part.duplicates) if part.duplicates is not None else None,
     }
@@ -42,7 +43,15 @@ def _measures(book: Book, part: PrivacyPart) -> Table:
     return book.table("What an attacker gains on average, and at low false-positive rates", columns, rows)
 
 
-def _resolution(book: Book, found: tuple[ResolutionRow, ...]) -> Table:
+def _attack(book: Book, found: AttackPart) -> dict[str, object]:
+    title = f"Success of the attack “{found.title}” at fixed false-positive rates"
+    table = _resolution(book, found.resolution, title) if found.resolution else None
+    return {"attack": found, "table": table, "roc": None if table is None else _roc(book, found, table)}
+
+
+def _resolution(
+    book: Book, found: tuple[ResolutionRow, ...], title: str = "Attack success at fixed false-positive rates"
+) -> Table:
     rows = []
     for row in found:
         times = "" if row.tpr.value is None else f"{row.tpr.value / row.false_positive_rate:.2f}"
@@ -60,10 +69,10 @@ def _resolution(book: Book, found: tuple[ResolutionRow, ...]) -> Table:
         Column("Expected false positives", numeric=True),
     )  # fmt: skip
     notes = methods_note([row.tpr for row in found])
-    return book.table("Attack success at fixed false-positive rates", columns, rows, notes=notes)
+    return book.table(title, columns, rows, notes=notes)
 
 
-def _roc(book: Book, part: PrivacyPart, table: Table) -> Figure | None:
+def _roc(book: Book, part: PrivacyPart | AttackPart, table: Table) -> Figure | None:
     if part.roc is None:
         return None
     floor = _resolved_from(part.resolution)
@@ -78,10 +87,12 @@ def _roc(book: Book, part: PrivacyPart, table: Table) -> Figure | None:
         if row.tpr.value and row.false_positive_rate >= floor
     )
     lead = operating[0] if operating else None
-    title = f"The attack reaches {lead.label}" if lead else "The attack's curve where the data resolve it"
+    name = part.title if isinstance(part, AttackPart) else part.attack
+    subject = f"The attack “{name}”" if isinstance(part, AttackPart) else "The attack"
+    title = f"{subject} reaches {lead.label}" if lead else f"{subject}: the curve where the data resolve it"
     values = "; ".join(point.label for point in operating)
     alt = (
-        f"Line plot on log axes: true-positive rate of the {part.attack or 'membership'} attack against its "
+        f"Line plot on log axes: true-positive rate of the {name or 'membership'} attack against its "
         f"false-positive rate, from {wording.percent(points[0].x)} on, with the chance line. {values}. "
         f"Data in Table {table.number}."
     )

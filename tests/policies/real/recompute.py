@@ -30,6 +30,7 @@ from tests.policies.real.recompute_fidelity import expected_fidelity
 from tests.policies.real.recompute_findings import expected_conclusion, expected_findings
 from tests.policies.real.recompute_influence import Dense, Removals, expected_influence
 from tests.policies.real.recompute_measures import measures_of
+from tests.policies.real.recompute_membership import expected_lira, hold_pool, read_pool
 from tests.policies.real.recompute_model import Answers, ask, expected_model
 from tests.policies.real.recompute_privacy import (
     curve_complaints,
@@ -162,8 +163,12 @@ def _privacy(audited: Audited) -> dict[str, Any]:
         names = ("attack_auc", "tpr_at_fpr_0.001", "tpr_at_fpr_0.01", "tpr_at_fpr_0.1")
         nothing = entry(level=LEVEL, withheld=Says())
         rows = {f"privacy.{name} /  / ": {"estimate": nothing} for name in names}
+        rows |= {f"{name} /  / ": {"estimate": nothing} for name in expected_lira(None, None, None, None)[0]}
         return {"measurements": rows, "screen": {"rule": Says(3.5)}}
-    found = expected_attack(audited.world, audited.answers, audited.restricted("attack_setting_half"))
+    half = audited.restricted("attack_setting_half")
+    found = expected_attack(audited.world, audited.answers, half)
+    measured, attacks = _membership(audited, half)
+    found = found | {"measurements": found["measurements"] | measured, "attacks": attacks or [{}]}
     rows = {f"{name} /  / ": {"estimate": estimate} for name, estimate in found["measurements"].items()}
     out = found | {"duplicates": expected_duplicates(audited.world)}
     if audited.answers.weights:
@@ -173,6 +178,16 @@ def _privacy(audited: Audited) -> dict[str, Any]:
     else:
         out["screen"] = {"rule": Says(3.5)}
     return out | {"measurements": rows, "roc": found["roc"] | {"method": Says(MINIMUM_CELL)}}
+
+
+def _membership(audited: Audited, half: Floats) -> Any:
+    """The attack by retrained models, after their answers were held against the recipe."""
+    pool = read_pool(audited.world, audited.folder / "restricted")
+    if pool is None:
+        return expected_lira(None, None, None, None)
+    hold_pool(audited.dense, pool)
+    scores = (audited.restricted("lira_train"), audited.restricted("lira_reserve"))
+    return expected_lira(pool, audited.answers.loss, half, scores)
 
 
 def keyed(document: dict[str, Any]) -> dict[str, Any]:
@@ -192,6 +207,10 @@ def keyed(document: dict[str, Any]) -> dict[str, Any]:
             del screen["tail"]["points"]
     if parts["privacy"]["roc"]:
         del parts["privacy"]["roc"]["points"]
+    for attack in parts["privacy"]["attacks"]:
+        del attack["source"]  # literature, with its year
+        if attack["roc"]:
+            del attack["roc"]["points"]
     parts["limits"] = [limit["value"] for limit in parts["limits"]]
     for literal in ("threat_model", "not_tested"):
         del parts["privacy"][literal]
@@ -203,7 +222,12 @@ def result_complaints(audited: Audited) -> list[str]:
     found = complaints(keyed(audited.document), audited.expected, audited.world.name)
     privacy = audited.document["privacy"]
     if privacy["roc"]:
-        found += curve_complaints(privacy["roc"]["points"], audited.answers)
+        losses = audited.answers.loss
+        found += curve_complaints(privacy["roc"]["points"], -losses["train"], -losses["reserve"])
+    for attack in privacy["attacks"]:
+        if attack["roc"]:
+            scores = (audited.restricted("lira_train"), audited.restricted("lira_reserve"))
+            found += curve_complaints(attack["roc"]["points"], *scores)
     if privacy["screen"] and privacy["screen"]["tail"]:
         found += tail_complaints(privacy["screen"]["tail"]["points"], audited.removals.own)
     return found

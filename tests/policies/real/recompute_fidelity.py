@@ -103,7 +103,7 @@ def _hold_answers(dense: Dense, kept: dict[str, Any]) -> None:
     models = range(len(kept["masks"])) if dense.is_affine else range(RETRAINED_AGAIN)
     for k in models:
         rows = kept["masks"][k]
-        again = _optimum(dense, rows) if dense.is_affine else _descended(dense, rows, int(kept["seeds"][k]))
+        again = learned(dense, dense.answers.design["train"][rows], world.label("train")[rows], int(kept["seeds"][k]))
         z = logit({name: again[name].reshape(weights[name].shape) for name in weights},
                   dense.answers.design["evaluation"])  # fmt: skip
         loss = np.logaddexp(0, z) - world.label("evaluation") * z
@@ -111,10 +111,15 @@ def _hold_answers(dense: Dense, kept: dict[str, Any]) -> None:
         np.testing.assert_allclose(kept["loss_evaluation"][k], loss, rtol=1e-6, atol=1e-7)
 
 
-def _optimum(dense: Dense, rows: Any) -> dict[str, Floats]:
+def learned(dense: Dense, design: Floats, label: Floats, seed: int) -> dict[str, Floats]:
+    """The stated recipe carried out on these rows: the model's weights by name."""
+    return _optimum(dense, design, label) if dense.is_affine else _descended(dense, design, label, seed)
+
+
+def _optimum(dense: Dense, design: Floats, label: Floats) -> dict[str, Floats]:
     """Logistic regression on these rows by plain Newton steps from the audited optimum."""
     weights = dense.answers.weights
-    x, y = jacobian(weights, dense.answers.design["train"][rows]), dense.world.label("train")[rows]
+    x, y = jacobian(weights, design), label
     theta = parameters(weights)
     for _ in range(50):
         p = expit(x @ theta)
@@ -126,12 +131,11 @@ def _optimum(dense: Dense, rows: Any) -> dict[str, Floats]:
     return {"linear.weight": theta[:-1], "linear.bias": theta[-1:]}
 
 
-def _descended(dense: Dense, rows: Any, seed: int) -> dict[str, Floats]:
+def _descended(dense: Dense, design: Floats, label: Floats, seed: int) -> dict[str, Floats]:
     """The perceptron's recipe on these rows: uniform start, shuffled batches, Nesterov momentum, falling rate."""
     training = dense.world.policy["model"]["training"]
     generator = torch.Generator().manual_seed(seed)
-    x = torch.from_numpy(dense.answers.design["train"][rows])
-    y = torch.from_numpy(dense.world.label("train")[rows])
+    x, y = torch.from_numpy(design), torch.from_numpy(label)
     width, (hidden,) = x.shape[1], training["hidden"]
     net = torch.nn.Sequential(torch.nn.Linear(width, hidden), torch.nn.GELU(), torch.nn.Linear(hidden, 1)).double()
     with torch.no_grad():

@@ -45,14 +45,18 @@ def expected_attack(world: World, answers: Answers, half: Mask) -> dict[str, Any
             float(unseen.mean() - seen.mean()), float(gap.low), float(gap.high), level=LEVEL, n=len(seen) + len(unseen)
         ),
         "privacy.accuracy_gap": _accuracy_gap(world, answers),
-        "privacy.attack_auc": _auc(-seen, -held),
     }
-    resolution = []
-    for fpr in FALSE_POSITIVE_RATES:
-        row = _resolved(-seen, -held, half, fpr)
-        resolution.append(row)
-        rows[f"privacy.tpr_at_fpr_{fpr!r}"] = row["tpr"]
-    return {"measurements": rows, "resolution": resolution, "roc": {"n": len(seen) + len(held)}}
+    measured, success = expected_success(-seen, -held, half, auc="privacy.attack_auc", tpr="privacy.tpr_at_fpr_")
+    return {"measurements": rows | measured, **success}
+
+
+def expected_success(
+    members: Floats, others: Floats, half: Mask, *, auc: str, tpr: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What one attack's scores say: its measurements by name, and its resolution and curve."""
+    resolution = [_resolved(members, others, half, fpr) for fpr in FALSE_POSITIVE_RATES]
+    rates = {f"{tpr}{row['false_positive_rate']!r}": row["tpr"] for row in resolution}
+    return {auc: _auc(members, others)} | rates, {"resolution": resolution, "roc": {"n": len(members) + len(others)}}
 
 
 def _mean(loss: Floats) -> dict[str, Any]:
@@ -95,13 +99,12 @@ def _resolved(members: Floats, others: Floats, half: Mask, fpr: float) -> dict[s
     return row | {name: banded(hits, LEVEL, MINIMUM_CELL) for name, hits in rates.items()}
 
 
-def curve_complaints(points: Sequence[dict[str, Any]], answers: Answers) -> list[str]:
+def curve_complaints(points: Sequence[dict[str, Any]], members: Floats, others: Floats) -> list[str]:
     """Points of the printed curve that are no corner of the empirical one, or whose steps tell of too few records."""
-    seen, held = answers.loss["train"], answers.loss["reserve"]
-    truth = np.r_[np.ones(len(seen)), np.zeros(len(held))]
-    fpr, tpr, _ = roc_curve(truth, -np.r_[seen, held], drop_intermediate=False)
-    counts = {(round(x * len(held)), round(y * len(seen))) for x, y in zip(fpr, tpr, strict=True)}
-    shown = [(point["x"] * len(held), point["y"] * len(seen)) for point in points]
+    truth = np.r_[np.ones(len(members)), np.zeros(len(others))]
+    fpr, tpr, _ = roc_curve(truth, np.r_[members, others], drop_intermediate=False)
+    counts = {(round(x * len(others)), round(y * len(members))) for x, y in zip(fpr, tpr, strict=True)}
+    shown = [(point["x"] * len(others), point["y"] * len(members)) for point in points]
     found = []
     for x, y in shown:
         whole = (round(x), round(y))

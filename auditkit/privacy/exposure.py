@@ -1,0 +1,138 @@
+"""Who is exposed: risk by bands, and records marked by two tests of which either alone would accuse too many.
+
+A record is marked as exposed only if (1) the lower limit of its risk passes the policy's threshold: models of this
+recipe give such a record away; and (2) it survives Benjamini-Hochberg at the policy's level on conformal p-values
+against the reserve: the audited model itself does. Public: bands, an average, shares; records stay restricted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+import numpy as np
+from scipy import stats
+
+from auditkit.policy.schema import PrivacySettings
+from auditkit.privacy import risk
+from auditkit.privacy.composition import compose
+from auditkit.privacy.disclosure import isolates, published_rate, support
+from auditkit.privacy.membership import Retrained, Scores
+from auditkit.result import Estimate, Exposure, Measurement, RiskBand
+from auditkit.subject.types import Floats, Grouping, Ints, Mask
+
+SHARE: Final = "privacy.exposed_share"
+AVERAGE: Final = "privacy.average_risk"
+EDGES: Final = (0.5, 0.6, 0.75, 0.9)
+
+
+@dataclass(frozen=True)
+class Exposed:
+    """The public part, and restricted arrays over the training records."""
+
+    public: Exposure
+    level: float
+    risk: risk.Risk | None = None
+    p: Floats | None = None
+    flag: Mask | None = None
+
+
+def exposure(
+    retrained: Retrained | None,
+    scores: Scores | None,
+    *,
+    absent: str,
+    labels: Floats | None,
+    groupings: Mapping[str, Grouping],
+    persons: Ints | None,
+    settings: PrivacySettings,
+    level: float,
+    minimum: int,
+) -> Exposed:
+    """Measure the risk of every training record and mark the exposed.
+
+    Args:
+        retrained: models with and without each record, training records first; None, and `absent` says why.
+        scores: the likelihood-ratio attack's scores on the audited model.
+        labels: [N] 1.0 favourable. groupings: codes [N]. persons: [N] or None.
+        settings: the policy's level and risk threshold. level: coverage of intervals. minimum: minimum cell.
+
+    P-values and risks are by record: persons with several records are not put together.
+    """
+    if retrained is None or scores is None or labels is None:
+        return Exposed(Exposure(status="not-applicable", reason=absent), level)
+    count, others = len(scores.members), len(scores.nonmembers)
+    members = Retrained(retrained.margin[:, :count], retrained.inside[:, :count])
+    everyone = np.ones(count, dtype=np.bool_)
+    if support(everyone, persons) < minimum:
+        few = f"fewer than {minimum} persons or records"
+        return Exposed(Exposure(status="withheld", reason=few), level)
+    found = risk.measure(members, level=level)
+    p = risk.conformal(scores.members, scores.nonmembers)
+    survives = stats.false_discovery_control(p, method="bh") <= settings.level
+    flag = np.asarray(survives & (found.low > settings.risk_threshold), dtype=np.bool_)
+    by_group, _ = compose(
+        flag,
+        groupings=groupings,
+        favourable=labels == 1.0,
+        persons=persons,
+        level=level,
+        minimum=minimum,
+        measure=SHARE,
+    )
+    public = Exposure(
+        status="assessed",
+        rule=_rule(settings, level),
+        models=len(retrained.inside),
+        learned_from=int(np.median(retrained.inside.sum(axis=1))),
+        audited_learned_from=count,
+        average=risk.average(members, level=level),
+        average_of_nothing=risk.average_of_nothing(members),
+        bands=_bands(found.value, flag, persons, level=level, minimum=minimum),
+        flagged=published_rate(flag, persons, level=level, minimum=minimum),
+        by_group=by_group,
+        smallest_p=1 / (others + 1),
+        fewest_marked=ceil(round(count / (settings.level * (others + 1)), 9)),
+    )
+    return Exposed(public, level, found, p, flag)
+
+
+def measurements(found: Exposed) -> tuple[Measurement, ...]:
+    """Rows for rules: average risk and share marked, over all and by group; with the reason where there is none."""
+    public = found.public
+    nothing = Estimate(value=None, level=found.level, withheld=public.reason)
+    average = Measurement(measure=AVERAGE, unit="score", estimate=public.average or nothing)
+    return (average, Measurement(measure=SHARE, unit="share", estimate=public.flagged or nothing), *public.by_group)
+
+
+def arrays(found: Exposed) -> dict[str, Floats | Mask]:
+    """For restricted evidence, by name."""
+    if found.risk is None or found.p is None or found.flag is None:
+        return {}
+    return {"risk": found.risk.value, "risk_low": found.risk.low, "membership_p": found.p, "exposed_flag": found.flag}
+
+
+def _rule(settings: PrivacySettings, level: float) -> str:
+    return (
+        f"Marked: the lower limit of the record's {level:.0%} interval of risk exceeds {settings.risk_threshold:g}, "
+        f"and it survives Benjamini–Hochberg at level {settings.level:g} on conformal p-values of the audited model "
+        f"against the reserve."
+    )
+
+
+def _bands(value: Floats, flag: Mask, persons: Ints | None, *, level: float, minimum: int) -> tuple[RiskBand, ...]:
+    """Shares by band of risk; an edge that would set few persons apart, also from those marked, is left out."""
+    nobody = np.zeros(len(flag), dtype=np.bool_)
+    kept: list[tuple[float, Mask]] = [(1.0, nobody)]
+    for edge in reversed(EDGES):
+        above = np.asarray(value >= edge, dtype=np.bool_)
+        others = (~nobody, flag, *(mask for _, mask in kept))
+        if not any(isolates(above, other, persons, minimum) for other in others):
+            kept.append((edge, above))
+    pairs = zip(kept[1:], kept[:-1], strict=True)
+    return tuple(
+        RiskBand(low=low, high=high, share=published_rate(above & ~higher, persons, level=level, minimum=minimum))
+        for (low, above), (high, higher) in pairs
+    )[::-1]
