@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         errors.print("stopped; nothing was written")
         return 130
-    except Exception as error:  # the last door: a crash must never read as a breach
+    except (Exception, SystemExit) as error:  # the last door: no crash and no foreign exit may read as a verdict
         errors.print(f"[bold red]auditkit has a defect[/]: {escape(type(error).__name__)}: {escape(str(error))}")
         errors.print("nothing was written; please report this with the command and the policy")
         if arguments.traceback:

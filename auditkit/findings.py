@@ -20,6 +20,7 @@ from datetime import date
 from typing import Literal
 
 from auditkit import sentences
+from auditkit.policy import measures
 from auditkit.policy.schema import Rule
 from auditkit.result import (
     Conclusion,
@@ -117,7 +118,7 @@ class _Case:
 
     measurements: Sequence[Measurement]
     not_assessed: Mapping[str, str]
-    unknown: Mapping[str, float]
+    unknown: Mapping[str, tuple[float, str]]
     maximum_unknown: float
     as_of: date
 
@@ -125,19 +126,20 @@ class _Case:
 def _finding(rule: Rule, case: _Case) -> Finding:
     rows = [m for m in case.measurements if m.measure == rule.measure and m.on == (rule.on or "")]
     rows = [m for m in rows if (m.group if rule.on else not m.group) and m.group != (m.reference or None)]
-    share = case.unknown.get(rule.on or "", 0.0)
+    share, said = case.unknown.get(rule.on or "", (0.0, ""))
     if share > case.maximum_unknown:
-        reason = f"membership is unknown for {share:.1%} of the records; the policy allows {case.maximum_unknown:.1%}"
+        reason = f"membership is unknown for {said} of the records; the policy allows {case.maximum_unknown:.1%}"
         verdicts = [_open(m, rule, reason) for m in rows]
     else:
         verdicts = [_group_verdict(m, rule) for m in rows]
     verdict, reason = _combine(rule, verdicts, case.not_assessed)
     decisive = _decisive(verdicts, verdict, rule)
     estimate = decisive.estimate if decisive else None
+    unit = rows[0].unit if rows else measures.unit(rule.measure)
     return Finding(
         id=rule.id, measure=rule.measure, on=rule.on or "", op=rule.op, threshold=rule.threshold,
         proof=rule.proof, severity=rule.severity, because=rule.because, verdict=verdict, reason=reason,
-        sentence=sentences.finding(rule, decisive, verdict, reason, unit=rows[0].unit if rows else "score"),
+        sentence=sentences.finding(rule, decisive, verdict, reason, unit=unit),
         estimate=estimate, groups=tuple(verdicts),
         waiver=_waiver(rule, case.as_of), evidence=_evidence(rule),
     )  # fmt: skip
@@ -233,5 +235,8 @@ def _evidence(rule: Rule) -> str:
     return {"model": "data"}.get(family, family)
 
 
-def _unknown_share(groups: Sequence[Group], on: str) -> float:
-    return sum(g.share or 0.0 for g in groups if g.on == on and g.status == "unknown")
+def _unknown_share(groups: Sequence[Group], on: str) -> tuple[float, str]:
+    """Share of unknown membership, and in words; an upper limit where the count itself is withheld."""
+    unknown = [g for g in groups if g.on == on and g.status == "unknown"]
+    share = sum(g.share or 0.0 for g in unknown)
+    return share, f"at most {share:.1%}" if any(g.n is None for g in unknown) else f"{share:.1%}"

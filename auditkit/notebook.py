@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from auditkit import run as shell
 from auditkit.policy.load import digest_of, from_mapping
-from auditkit.preflight import Prepared, prepare
+from auditkit.preflight import Prepared, prepare, require_enough
 from auditkit.result import AuditResult
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def audit(
     policy = from_mapping(stated)
     files = {split: hold(f"{split} frame", frame) for split, frame in frames.items()}
     table = table_of(policy, files, _place)
+    require_enough(policy, table)
     prepared = Prepared(
         policy=policy, resolved=stated, digest=digest_of(stated), frameworks=(), table=table,
         subject=bring(model, policy, table), locate=_place,

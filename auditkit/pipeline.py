@@ -85,7 +85,11 @@ def run_audit(
     )
     progress("judge")
     data = describe_data(policy, table, slices, tuple(subject.checks))
-    model = describe_model(subject, predictions, level=policy.fairness.level)
+    rows = table.rows("evaluation")
+    model = describe_model(
+        subject, predictions, level=policy.fairness.level, minimum=policy.report.minimum_cell,
+        persons=None if table.persons is None else table.persons[rows],
+    )  # fmt: skip
     judged, conclusion = findings.judge(
         policy.rules,
         measurements=(*model.measurements, *fair.measurements, *private.measurements),
@@ -98,7 +102,7 @@ def run_audit(
         title=policy.report.title or policy.name,
         stamp=stamp,
         facts=statements.facts(policy),
-        policy=statements.redacted(prepared.resolved),
+        policy=statements.redacted(prepared.resolved, slices),
         conclusion=conclusion,
         findings=tuple(findings.worst_first(judged)),
         data=data,

@@ -6,15 +6,21 @@ passes `check` can be run. Both raise one AuditError with every complaint that c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from auditkit.errors import Complaint, DataError, PolicyError
 from auditkit.policy.frameworks import Framework, load_framework
 from auditkit.policy.load import LoadedPolicy, load
 from auditkit.policy.schema import Policy
-from auditkit.subject.types import Subject, Table
+from auditkit.subject.types import Split, Subject, Table
+
+SPLITS: tuple[Split, ...] = ("train", "reserve", "evaluation")
+ID_LIKE = re.compile(r"\w(?:[\w./-]*\w)?")
+NOT_TEXT = frozenset({"cases", "where", "data", "model", "protected", "intersections", "extends"})
 
 
 @dataclass(frozen=True)
@@ -41,12 +47,62 @@ def prepare(path: Path) -> Prepared:
     from auditkit.subject.open import open_subject
 
     loaded, table = prepare_data(path)
+    if loaded.policy.data.id is not None:
+        require_no_ids(loaded.resolved, table, loaded.locate)
     frameworks = tuple(load_framework(name) for name in loaded.policy.frameworks)
     subject = open_subject(loaded.policy, table, loaded.base)
+    require_enough(loaded.policy, table)
     return Prepared(
         policy=loaded.policy, resolved=loaded.resolved, digest=loaded.digest, frameworks=frameworks, table=table,
         subject=subject, locate=loaded.locate,
     )  # fmt: skip
+
+
+def require_enough(policy: Policy, table: Table) -> None:
+    """A split of fewer persons than the minimum cell has no figure that may be published, not even its size.
+
+    Raises:
+        DataError: a split holds too few; all of them at once.
+    """
+    least, complaints = policy.report.minimum_cell, []
+    for split in SPLITS:
+        rows = table.rows(split)
+        persons = len(rows) if table.persons is None else len(set(table.persons[rows].tolist()))
+        if len(rows) and persons < least:
+            message = f"the {split} records are of fewer than {least} persons, the policy's minimum cell"
+            complaints.append(Complaint(message, f"data.{split}", "bring more records: nothing could be published"))
+    if complaints:
+        raise DataError(complaints)
+
+
+def require_no_ids(resolved: Mapping[str, Any], table: Table, locate: Callable[..., str]) -> None:
+    """The policy's free text is published, so it may name no record and no person; plain numbers are not looked at.
+
+    Raises:
+        PolicyError: texts name ids; all of them at once, by place.
+    """
+    known = {*table.ids, *(() if table.persons is None else table.persons)}
+    complaints = [
+        Complaint("this text names a record or a person by id", locate(*keys), "texts are published; use `cases`")
+        for keys, text in _texts(resolved, ())
+        if not known.isdisjoint(token for token in ID_LIKE.findall(text) if not token.isdigit())
+    ]
+    if complaints:
+        raise PolicyError(complaints)
+
+
+def _texts(value: Any, keys: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """The policy's names and texts with their keys; cases and filters are withheld elsewhere, the rest is no text."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key not in NOT_TEXT:
+                yield (*keys, key), str(key)
+                yield from _texts(inner, (*keys, key))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _texts(inner, (*keys, index))
+    elif isinstance(value, str):
+        yield keys, value
 
 
 def prepare_data(path: Path) -> tuple[LoadedPolicy, Table]:

@@ -25,10 +25,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from auditkit.result import Estimate
+from auditkit.stats.rounding import STEPS
 from auditkit.subject.types import Grouping, Ints, Mask
-
-STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 
 
 def lines(name: str, groupings: Mapping[str, Grouping]) -> tuple[Ints, ...]:
@@ -72,33 +70,12 @@ def complete(*, withheld: Mask, sensitive: Mask, sizes: Ints, along: tuple[Ints,
     return out
 
 
-def rate_step(*, trials: int, minimum: int) -> float | None:
-    """The finest step that is at least half a minimum cell of records wide; None when even 0.2 is not."""
-    return next((step for step in STEPS if step * trials >= minimum / 2), None)
-
-
 def ratio_step(*, ratio: float, reference_rate: float, group_step: float, reference_step: float) -> float | None:
     """Step of a ratio that is no finer than the steps of the two rates, by first-order propagation."""
     if reference_rate <= 0:
         return None
     width = max(group_step, ratio * reference_step) / reference_rate
     return next((step for step in STEPS if step >= width - 1e-12), None)
-
-
-def rounded(estimate: Estimate, *, step: float, bounds: tuple[float, float]) -> Estimate:
-    """The estimate with value rounded to the step, limits rounded outwards and cut to bounds; events withheld."""
-
-    def clean(steps: int) -> float:
-        return min(max(round(steps * step, 6), bounds[0]), bounds[1])
-
-    return estimate.model_copy(
-        update={
-            "value": None if estimate.value is None else clean(round(estimate.value / step)),
-            "low": None if estimate.low is None else clean(math.floor(estimate.low / step + 1e-9)),
-            "high": None if estimate.high is None else clean(math.ceil(estimate.high / step - 1e-9)),
-            "events": None,
-        }
-    )
 
 
 def share_at_most(*, count: int, total: int, minimum: int) -> float:

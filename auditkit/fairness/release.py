@@ -7,8 +7,8 @@ from auditkit.fairness.cells import Cells
 from auditkit.fairness.disparity import Rates
 from auditkit.fairness.groups import Standing, closed_note
 from auditkit.result import Estimate
+from auditkit.stats.rounding import TOO_FEW, rate_step, rounded
 
-TOO_FEW_TO_ROUND = "withheld: too few records to publish even a rounded figure"
 Released = tuple[Estimate, tuple[str, ...]]
 """An estimate fit to print, and the caveats of its row."""
 
@@ -55,11 +55,11 @@ def _step(found: Rates, group: int, *, state: Standing, m: int) -> float | None:
     """Rounding step of one group's rate: 0 when open, None when it cannot be published."""
     if not state.closed[group]:
         return 0.0
-    return disclosure.rate_step(trials=int(found.trials[group]), minimum=m)
+    return rate_step(trials=int(found.trials[group]), minimum=m)
 
 
 def _round(estimate: Estimate, *, step: float | None, n: int | None, bounds: tuple[float, float], m: int) -> Released:
     if step is None:
-        return Estimate(value=None, level=estimate.level, withheld=TOO_FEW_TO_ROUND), (closed_note(m),)
-    coarse = disclosure.rounded(estimate, step=step, bounds=bounds).model_copy(update={"n": n, "step": step})
+        return Estimate(value=None, level=estimate.level, withheld=TOO_FEW), (closed_note(m),)
+    coarse = rounded(estimate, step=step, bounds=bounds).model_copy(update={"n": n})
     return coarse, (f"rounded to {step:g}, limits outwards", closed_note(m))

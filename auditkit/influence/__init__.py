@@ -9,7 +9,28 @@ report). One sign and one unit everywhere; what cannot be computed is refused wi
     capture      the one file with hooks · factored, kronecker: algebra of Linear and Embedding blocks
     curvature    the protocol of estimators · estimators/: one file each · registry: their table
     newton       taking a record out of its own curvature · stepping: measures at the stepped parameters
-    scoring      effects and self-influence, once for all estimators
+    scoring      effects and self-influence, once for all estimators · renormalised: the other form of removal
     fidelity     the effects against models retrained without the records
+    models       scores over several parameter vectors · ensemble: averaged over retrained members
     composition  who the most influential records are · quality: what the run says of itself · assess: the door
+    request      what a caller hands to the public door, checked
+    attribution  the door for notebooks: `from auditkit.influence import attribute` (loads torch when first asked for)
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from auditkit.influence.attribution import Attribution, attribute
+
+__all__ = ["Attribution", "attribute"]
+
+
+def __getattr__(name: str) -> object:
+    """The public door, loaded when it is first asked for, so that importing this room loads no torch."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from auditkit.influence import attribution
+
+    return getattr(attribution, name)

@@ -16,6 +16,7 @@ from auditkit.influence.columns import Levels, describe
 from auditkit.influence.composition import compose
 from auditkit.influence.curvature import Curvature
 from auditkit.influence.damping import Damping
+from auditkit.influence.disclosure import Release, releases
 from auditkit.influence.measures import Evaluation, measure_values, state_evaluation
 from auditkit.influence.problem import Problem, pose
 from auditkit.influence.quality import assess_quality
@@ -95,7 +96,9 @@ def assess(
         table.frame, table.label, table.groupings, train, compare=settings.compare, features=subject.features
     )
     persons = None if table.persons is None else pd.factorize(table.persons[train])[0].astype(np.int64)
-    part, arrays = run.part(targets, columns, persons, settings), run.arrays(train, targets)
+    whose = None if table.persons is None else table.persons[evaluation]
+    told = releases(targets, table.groupings, evaluation, whose, minimum=settings.minimum_cell)
+    part, arrays = run.part(targets, told, columns, persons, settings), run.arrays(train, targets)
     measured = None if bank is None else fidelity.measure(arrays.effects, train, targets, bank, level=settings.level)
     return fidelity.enter(part, measured, targets, floor=settings.fidelity_floor, absent=no_bank), arrays
 
@@ -146,7 +149,12 @@ class _Run:
         )
 
     def part(
-        self, targets: Sequence[Target], columns: Sequence[Levels], persons: Ints | None, settings: Settings
+        self,
+        targets: Sequence[Target],
+        told: Sequence[Release],
+        columns: Sequence[Levels],
+        persons: Ints | None,
+        settings: Settings,
     ) -> InfluencePart:
         """The aggregates."""
         values = measure_values(self.problem, self.evaluation).cpu().numpy()
@@ -168,6 +176,7 @@ class _Run:
                     targets[i],
                     effects[:, i],
                     float(values[i]),
+                    release=told[i],
                     columns=columns,
                     persons=persons,
                     settings=settings,
@@ -175,7 +184,9 @@ class _Run:
                 for i in public
             ),
             quality=(
-                *assess_quality(self.problem, self.curvature, self.evaluation, self.scores),
+                *assess_quality(
+                    self.problem, self.curvature, self.evaluation, self.scores, minimum=settings.minimum_cell
+                ),
                 *_cases(len(targets) - len(public)),
             ),
         )
@@ -186,12 +197,13 @@ def _slice_influence(
     effects: Floats,
     value: float,
     *,
+    release: Release,
     columns: Sequence[Levels],
     persons: Ints | None,
     settings: Settings,
 ) -> SliceInfluence:
-    """Aggregates of one measure; withheld when its slice is smaller than the minimum cell."""
-    few = target.n < settings.minimum_cell
+    """Aggregates of one measure; withheld when its slice, or a difference to another, is below the minimum cell."""
+    few = bool(release.withheld)
     # A percentile with fewer than the minimum cell beyond it would come close to single records' values.
     deep = 0.01 * len(effects) >= settings.minimum_cell and not few
     high, low = (float(q) for q in np.quantile(effects, [0.99, 0.01]))
@@ -203,7 +215,7 @@ def _slice_influence(
         kind=target.kind,
         why=target.why,
         where=target.where,
-        n=None if few else target.n,
+        n=target.n if release.count else None,
         measure=target.measure,
         unit=UNITS[target.measure],
         value=None if few else value,
@@ -213,7 +225,7 @@ def _slice_influence(
         compositions=()
         if few
         else compose(effects, columns, persons=persons, minimum=settings.minimum_cell, level=settings.level),
-        withheld=f"fewer than {settings.minimum_cell} evaluation records" if few else "",
+        withheld=release.withheld,
     )
 
 

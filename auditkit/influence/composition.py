@@ -3,7 +3,8 @@
 For one measure and one direction, the top share (1 % and 5 %) of the training records is split by every column. A level
 is named only if at least `minimum` persons of it are among the top, and so many (or none) are not; else it joins
 "other levels". Where one level holds all but a few, that is said as a band. The 1 % lie inside the 5 %, so a level is
-named in both only if the ring between them passes too.
+named in both only if the ring between them passes too. Where a column's rare levels hold fewer than `minimum` persons
+together, its base shares are rounded to a step of several records: what is left of the whole would tell of them.
 
 Wrong when: shares are read as simultaneous (intervals are one by one), or as what causes the effect.
 """
@@ -18,6 +19,7 @@ import numpy as np
 from auditkit.influence.columns import Levels
 from auditkit.result import Composition, CompositionRow, Estimate
 from auditkit.stats.intervals import wilson
+from auditkit.stats.rounding import STEPS, rate_step
 from auditkit.subject.types import Floats, Ints, Mask
 
 TOP_SHARES = (0.01, 0.05)
@@ -58,8 +60,7 @@ def _top(signed: Floats, share: float) -> Mask:
 def _rings(tops: Sequence[Mask]) -> Iterator[tuple[Mask, ...]]:
     """For each nested top: the sets that its counts, and differences to the next, would tell of."""
     for i, top in enumerate(tops):
-        outer = tops[i + 1] & ~top if i + 1 < len(tops) else ~top
-        yield top, outer
+        yield (top, tops[i + 1] & ~top, ~top) if i + 1 < len(tops) else (top, ~top)
 
 
 def _rows(
@@ -70,13 +71,14 @@ def _rows(
         masks = [column.codes == code for code in range(len(column.labels))]
         named = _named(masks, rings, persons, minimum)
         rest = _union(masks, named)
-        rows = [_row(column.column, column.labels[i], masks[i], top, level=level) for i in named]
+        base = _base_step(masks, persons, minimum)
+        rows = [_row(column.column, column.labels[i], masks[i], top, base=base, level=level) for i in named]
         if named and _large(rest, rings, persons, minimum):
-            rows.append(_row(column.column, OTHER, rest, top, level=level))
+            rows.append(_row(column.column, OTHER, rest, top, base=base, level=level))
         elif len(named) == 1:
             # All but a few are of one level: the strongest finding there is, told without telling of the few.
             few = (minimum - 1) * rows_per_person(persons)
-            rows = _band(column.column, column.labels[named[0]], masks[named[0]], top, few, level=level)
+            rows = _band(column.column, column.labels[named[0]], masks[named[0]], top, few, base=base, level=level)
         if column.always:
             always += rows
         else:
@@ -105,22 +107,36 @@ def _union(masks: Sequence[Mask], named: Sequence[int]) -> Mask:
 
 def _large(members: Mask, rings: tuple[Mask, ...], persons: Ints | None, minimum: int) -> bool:
     """Whether enough persons of these members are at the top, and enough or none in the ring around it."""
-    inside, outside = (_persons(members & ring, persons) for ring in rings)
-    return inside >= minimum and (outside == 0 or outside >= minimum)
+    inside, *outside = (_persons(members & ring, persons) for ring in rings)
+    return inside >= minimum and all(count == 0 or count >= minimum for count in outside)
 
 
 def _persons(rows: Mask, persons: Ints | None) -> int:
     return int(rows.sum()) if persons is None else len(np.unique(persons[rows]))
 
 
-def _row(column: str, name: str, members: Mask, top: Mask, *, level: float) -> CompositionRow:
+def _base_step(masks: Sequence[Mask], persons: Ints | None, minimum: int) -> float:
+    """What the base shares of a column are rounded to; 0, not at all, where its rare levels hide each other."""
+    counts = [_persons(mask, persons) for mask in masks]
+    rare = sum(count for count in counts if count < minimum)
+    return (rate_step(trials=len(masks[0]), minimum=minimum) or STEPS[-1]) if 0 < rare < minimum else 0.0
+
+
+def _base(members: Mask, step: float) -> float:
+    share = float(members.mean())
+    return round(round(share / step) * step, 6) if step else share
+
+
+def _row(column: str, name: str, members: Mask, top: Mask, *, base: float, level: float) -> CompositionRow:
     share = wilson(events=int((members & top).sum()), n=int(top.sum()), level=level)
-    base = float(members.mean())
-    lift = None if share.value is None or base == 0 else share.value / base
-    return CompositionRow(column=column, level=name, share=share, base_share=base, lift=lift)
+    whole = _base(members, base)
+    lift = None if share.value is None or whole == 0 else share.value / whole
+    return CompositionRow(column=column, level=name, share=share, base_share=whole, lift=lift)
 
 
-def _band(column: str, name: str, members: Mask, top: Mask, few: int, *, level: float) -> list[CompositionRow]:
+def _band(
+    column: str, name: str, members: Mask, top: Mask, few: int, *, base: float, level: float
+) -> list[CompositionRow]:
     """One row that says `all but at most few`, the same whether those few are none or some."""
     n = int(top.sum())
     if n - few < few:
@@ -135,7 +151,7 @@ def _band(column: str, name: str, members: Mask, top: Mask, few: int, *, level: 
         method="Wilson score interval, banded",
         withheld=f"all of them but at most {few}; the interval covers every such number",
     )
-    return [CompositionRow(column=column, level=name, share=share, base_share=float(members.mean()), lift=None)]
+    return [CompositionRow(column=column, level=name, share=share, base_share=_base(members, base), lift=None)]
 
 
 def _centre(row: CompositionRow) -> float:

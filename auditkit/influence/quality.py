@@ -19,16 +19,16 @@ STABLE = 0.8
 
 
 def assess_quality(
-    problem: Problem, curvature: Curvature, evaluation: Evaluation, scores: Scores
+    problem: Problem, curvature: Curvature, evaluation: Evaluation, scores: Scores, *, minimum: int
 ) -> tuple[Quality, ...]:
-    """All quality figures of one run, each with its sentence."""
+    """All quality figures of one run, each with its sentence; `minimum` is the smallest count of records told."""
     return (
         coverage(problem, curvature),
         *convergence(problem, curvature, scores),
         step_form(curvature, scores),
         sensitivity(problem, curvature, evaluation, scores.form),
         *curvature.quality(),
-        *left_out(scores),
+        *left_out(scores, minimum=minimum),
     )
 
 
@@ -106,17 +106,25 @@ def rank_overlap(here: Tensor, there: Tensor, *, count: int) -> Tensor:
     return (tops[0] & tops[1]).sum(0).to(torch.float64) / count
 
 
-def left_out(scores: Scores) -> tuple[Quality, ...]:
-    """Counts of records for which a correction was bounded or left out; nothing when there are none."""
+def left_out(scores: Scores, *, minimum: int = 1) -> tuple[Quality, ...]:
+    """Shares of records for which a correction was bounded or left out; nothing when there are none.
+
+    A count below `minimum` is told as a band, because a share of n records gives the count away.
+    """
     n, found = len(scores.self_influence), []
-    if scores.capped:
-        text = f"Share of the {n:,} records whose leverage exceeded the bound of this estimator and was set to it."
-        found.append(Quality(name="leverage bounded", value=scores.capped / n, text=text, warns=scores.capped > n / 20))
-    if scores.unsettled:
-        text = f"Share of the {n:,} records whose step was taken without its second-order term, which did not settle."
-        found.append(
-            Quality(
-                name="second-order left out", value=scores.unsettled / n, text=text, warns=scores.unsettled > n / 20
-            )
-        )
+    for count, name, what in (
+        (scores.capped, "leverage bounded", "whose leverage exceeded the bound of this estimator and was set to it"),
+        (
+            scores.unsettled,
+            "second-order left out",
+            "whose step was taken without its second-order term, which did not settle",
+        ),
+    ):
+        if not count:
+            continue
+        few = count < minimum
+        text = f"Share of the {n:,} records {what}."
+        if few:
+            text = f"Fewer than {minimum} of the {n:,} records are ones {what}."
+        found.append(Quality(name=name, value=None if few else count / n, text=text, warns=count > n / 20))
     return tuple(found)

@@ -7,7 +7,9 @@ For record n the Newton step gives delta theta_n = 1/N H⁻¹ J_nᵀ q_n (`newto
 - `first-order`: grad mᵀ delta theta_n, one number per slice and record from one pass over the training rows; the
   record's own loss is evaluated at its outputs moved by J_n delta theta_n.
 
-All in the unit of the measure; positive: removal raises it.
+All in the unit of the measure; positive: removal raises it. A pull b that every removal brings beside the record's own
+gradient (removal form `renormalised`) adds (H − w_n J_nᵀ W_n J_n / N)⁻¹ b / N to each step, which is
+1/N (p + H⁻¹ J_nᵀ R_n J_n p) with p = H⁻¹ b and R_n as in `newton`.
 """
 
 from __future__ import annotations
@@ -55,7 +57,13 @@ class Scores:
 
 
 def score(
-    problem: Problem, curvature: Curvature, evaluation: Evaluation, *, form: Form = "auto", second_order: bool = True
+    problem: Problem,
+    curvature: Curvature,
+    evaluation: Evaluation,
+    *,
+    form: Form = "auto",
+    second_order: bool = True,
+    pull: Tensor | None = None,
 ) -> Scores:
     """Effects [N, S] and self-influence [N] of every training record.
 
@@ -65,20 +73,24 @@ def score(
             `newton`; `first-order` above 32 outputs, because the Newton step takes a backward pass per output, and
             for a curvature that does not know the leverage of single records.
         second_order: with `stepped`, add the second-order term of the step.
+        pull: [D] what every removal adds to the gradient beside the record's own, see `renormalised`; None is nothing.
 
     Raises:
         NumericsError: a score is not finite.
     """
     if form == "auto":
         form = _choose(problem, curvature, evaluation)
+    drift = torch.zeros(problem.layout.size, 0, dtype=torch.float64, device=problem.targets.device)
+    if pull is not None:
+        drift = curvature.solve(pull.unsqueeze(1))
     if form == "stepped":
-        got = step_all(problem, curvature, evaluation, second_order=second_order and is_affine(problem))
+        second_order = second_order and is_affine(problem)
+        got = step_all(problem, curvature, evaluation, second_order=second_order, drift=drift)
         effects, own, leverage, plain = got.effects, got.self_influence, got.leverage, got.plain_self
         unsettled, second_order = got.unsettled, got.second_order
     else:
-        directions = curvature.solve(measure_gradients(problem, evaluation))
-        one = _newton_batch if form == "newton" else _plain_batch
-        parts = [one(problem, curvature, directions, batch) for batch in problem.rows()]
+        one = _Pass.of(problem, curvature, evaluation, drift)
+        parts = [one.newton(batch) if form == "newton" else one.plain(batch) for batch in problem.rows()]
         effects, own, leverage, plain = (torch.cat(column) for column in zip(*parts, strict=True))
         unsettled, second_order = 0, False
     require_finite(effects, "effects of training records on the measures")
@@ -98,28 +110,49 @@ def _terms(problem: Problem, inputs: Inputs, targets: Tensor) -> tuple[Tensor, O
     return outputs, output_terms(problem, outputs, targets)
 
 
-def _newton_batch(
-    problem: Problem, curvature: Curvature, directions: Tensor, batch: Batch
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    at, inputs, targets = batch
-    outputs, terms = _terms(problem, inputs, targets)
-    cross, gram = curvature.probe(inputs, None, directions)
-    out = removal(terms.root, gram, weights=problem.weights[at], n=problem.n, bound=curvature.leverage_bound)
-    q = out.corrected(terms.gradient, gram)
-    moved = outputs + (gram @ q.unsqueeze(2)).squeeze(2) / problem.n
-    aims = targets.to(torch.float64) if targets.is_floating_point() else targets
-    own = problem.loss(problem.raw(moved), aims) - terms.loss
-    plain = torch.einsum("bc,bcd,bd->b", terms.gradient, gram, terms.gradient) * problem.weights[at] / problem.n
-    return torch.einsum("bc,bcs->bs", q, cross) / problem.n, own, out.leverage, plain
+@dataclass(frozen=True)
+class _Pass:
+    """What all batches of a pass share."""
 
+    problem: Problem
+    curvature: Curvature
+    directions: Tensor
+    """[D, S + P] H⁻¹ grad m for S measures, then p for P pulls (P is 0 or 1)."""
+    pulls: int
+    shift: Tensor
+    """[S] grad mᵀ p / N, what the pull adds to the effect of every record."""
 
-def _plain_batch(
-    problem: Problem, curvature: Curvature, directions: Tensor, batch: Batch
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Plain influence functions: no record is taken out of the curvature, and every change is linearised."""
-    at, inputs, targets = batch
-    _, terms = _terms(problem, inputs, targets)
-    cross, gram = curvature.probe(inputs, terms.gradient.unsqueeze(2), directions)
-    share = problem.weights[at] / problem.n
-    plain = share * gram[:, 0, 0]
-    return share.unsqueeze(1) * cross[:, 0], plain, torch.zeros_like(share), plain
+    @staticmethod
+    def of(problem: Problem, curvature: Curvature, evaluation: Evaluation, drift: Tensor) -> _Pass:
+        gradients = measure_gradients(problem, evaluation)
+        directions = torch.cat([curvature.solve(gradients), drift], dim=1)
+        return _Pass(problem, curvature, directions, drift.shape[1], (gradients.T @ drift).sum(1) / problem.n)
+
+    def newton(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Each record is taken out of the curvature; its own loss is evaluated at its moved outputs."""
+        problem, bound, (at, inputs, targets) = self.problem, self.curvature.leverage_bound, batch
+        outputs, terms = _terms(problem, inputs, targets)
+        cross, toward, gram = self._probe(inputs, None)
+        out = removal(terms.root, gram, weights=problem.weights[at], n=problem.n, bound=bound)
+        q = out.corrected(terms.gradient, gram) + (out.matrix @ toward.unsqueeze(2)).squeeze(2)
+        moved = outputs + ((gram @ q.unsqueeze(2)).squeeze(2) + toward) / problem.n
+        aims = targets.to(torch.float64) if targets.is_floating_point() else targets
+        own = problem.loss(problem.raw(moved), aims) - terms.loss
+        plain = torch.einsum("bc,bcd,bd->b", terms.gradient, gram, terms.gradient) * problem.weights[at] / problem.n
+        return torch.einsum("bc,bcs->bs", q, cross) / problem.n + self.shift, own, out.leverage, plain
+
+    def plain(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Plain influence functions: no record is taken out of the curvature, and every change is linearised."""
+        at, inputs, targets = batch
+        _, terms = _terms(self.problem, inputs, targets)
+        cross, toward, gram = self._probe(inputs, terms.gradient.unsqueeze(2))
+        share = self.problem.weights[at] / self.problem.n
+        plain = share * gram[:, 0, 0]
+        own = plain + toward[:, 0] / self.problem.n
+        return share.unsqueeze(1) * cross[:, 0] + self.shift, own, torch.zeros_like(share), plain
+
+    def _probe(self, inputs: Inputs, probes: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Products [B, P, S] with the measures' directions, [B, P] with the pull's (zeros without), and [B, P, P]."""
+        cross, gram = self.curvature.probe(inputs, probes, self.directions)
+        measures = cross.shape[2] - self.pulls
+        return cross[..., :measures], cross[..., measures:].sum(2), gram

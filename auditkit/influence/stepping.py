@@ -11,7 +11,8 @@ with delta_1 the Newton step, H_n the curvature without record n and T_i = d³l_
 record is trained again. Cost: 2·N·(N + M)·C·D operations.
 
 Wrong when: delta_2 is as long as delta_1 (the series does not settle), or the step would lower the record's own loss,
-which no retraining without it can do; such records keep delta_1 and are counted.
+which no retraining without it can do (where nothing else changes: not looked at when there is a drift); such records
+keep delta_1 and are counted.
 """
 
 from __future__ import annotations
@@ -59,15 +60,25 @@ def affordable(problem: Problem, rows: int) -> bool:
     return held <= _HELD and 2.0 * problem.n * held <= _OPERATIONS
 
 
-def step_all(problem: Problem, curvature: Curvature, evaluation: Evaluation, *, second_order: bool) -> Stepped:
+def step_all(
+    problem: Problem,
+    curvature: Curvature,
+    evaluation: Evaluation,
+    *,
+    second_order: bool,
+    drift: Tensor | None = None,
+) -> Stepped:
     """Step every training record out and evaluate all measures and its own loss at the stepped parameters.
 
     Args:
         problem: the posed problem. curvature: fitted on it. evaluation: rows and measures.
         second_order: add delta_2; only for models affine in their parameters with at most 16 outputs.
+        drift: [D, P] H⁻¹ times the pulls that every removal brings (see `scoring`); None is none.
     """
     second_order = second_order and problem.classes <= _THIRD_OUTPUTS
-    stage = _Stage.of(problem, curvature, evaluation, second_order=second_order)
+    if drift is None:
+        drift = torch.zeros(problem.layout.size, 0, dtype=torch.float64, device=problem.targets.device)
+    stage = _Stage.of(problem, curvature, evaluation, drift, second_order=second_order)
     wide = max(problem.n * problem.classes**2, len(evaluation.targets) * problem.classes)
     parts = [stage.block(at) for at, _, _ in problem.rows(rows_that_fit(wide, _NUMBERS))]
     effects, own, leverage, plain, unsettled = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -89,9 +100,13 @@ class _Stage:
     """[N, C, C, C] w_i / N times d³l/dz³."""
     eval_outputs: Tensor
     eval_jacobian: Tensor
+    drift: Tensor
+    """[D, P]"""
 
     @staticmethod
-    def of(problem: Problem, curvature: Curvature, evaluation: Evaluation, *, second_order: bool) -> _Stage:
+    def of(
+        problem: Problem, curvature: Curvature, evaluation: Evaluation, drift: Tensor, *, second_order: bool
+    ) -> _Stage:
         outputs, jacobian = _outputs_and_jacobian(problem, problem.inputs, problem.targets)
         share = (problem.weights / problem.n).view(-1, 1, 1, 1)
         return _Stage(
@@ -102,6 +117,7 @@ class _Stage:
             jacobian,
             share * third_derivative(problem, outputs, problem.targets) if second_order else None,
             *_outputs_and_jacobian(problem, evaluation.inputs, evaluation.targets),
+            drift,
         )
 
     def block(self, at: slice) -> tuple[Tensor, ...]:
@@ -111,13 +127,16 @@ class _Stage:
         half = self.curvature.solve(own.reshape(-1, own.shape[2]).T).T.reshape(own.shape)
         gram = half @ own.transpose(1, 2)
         out = removal(terms.root, gram, weights=problem.weights[at], n=problem.n, bound=self.curvature.leverage_bound)
-        step = torch.einsum("bc,bcd->db", out.corrected(terms.gradient, gram), half) / problem.n
+        lifted = out.matrix @ (own @ self.drift).sum(2, keepdim=True)
+        q = out.corrected(terms.gradient, gram) + lifted.squeeze(2)
+        step = (torch.einsum("bc,bcd->db", q, half) + self.drift.sum(1, keepdim=True)) / problem.n
         unsettled = torch.zeros(step.shape[1], dtype=torch.bool, device=step.device)
         plain = torch.einsum("bc,bcd,bd->b", terms.gradient, gram, terms.gradient) * problem.weights[at] / problem.n
         if self.third is not None:
             second = self._second(step, out, own, half, at)
             unsettled = second.norm(dim=0) > _LONGEST * step.norm(dim=0)
-            unsettled |= self._own_change(step + second, own, terms.loss, at) < -_ROUNDING
+            if not self.drift.shape[1]:
+                unsettled |= self._own_change(step + second, own, terms.loss, at) < -_ROUNDING
             step = step + second.masked_fill(unsettled, 0.0)
         return self._effects(step), self._own_change(step, own, terms.loss, at), out.leverage, plain, unsettled
 

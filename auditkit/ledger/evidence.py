@@ -6,6 +6,8 @@ leaves nothing that looks finished. `restricted/` is readable by its owner only.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import shutil
 import tempfile
@@ -18,19 +20,31 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from auditkit.errors import Complaint, IntegrityError
-from auditkit.ledger.provenance import bytes_digest, file_digest
+from auditkit.ledger.provenance import file_digest
 from auditkit.result import Artifact
 
 MANIFEST = "manifest.json"
 OWNER_FOLDER, OWNER_FILE = 0o700, 0o600
 
 
-def describe_array(name: str, array: NDArray[Any]) -> Artifact:
-    """Reference an array: name, sha256 of its C-ordered bytes, shape and dtype."""
-    contiguous = np.ascontiguousarray(array)
-    return Artifact(
-        name=name, sha256=bytes_digest(contiguous.tobytes()), shape=contiguous.shape, dtype=str(contiguous.dtype)
-    )
+def describe_arrays(arrays: Mapping[str, NDArray[Any]]) -> tuple[Artifact, ...]:
+    """Reference arrays in public: name, shape, dtype and a digest that tells nothing of a single array.
+
+    The sha256 of an array of flags or decisions would: with few flags, every possible array can be tried until one
+    fits. So each digest is an HMAC-SHA256 under the digest of all the arrays together. Whoever holds the restricted
+    files can compute it; whoever does not cannot try one array by itself.
+    """
+    contiguous = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+    together = hashlib.sha256()
+    for array in contiguous.values():
+        together.update(hashlib.sha256(array.tobytes()).digest())
+    return tuple(
+        Artifact(
+            name=name, sha256=hmac.digest(together.digest(), array.tobytes(), "sha256").hex(), shape=array.shape,
+            dtype=str(array.dtype),
+        )
+        for name, array in contiguous.items()
+    )  # fmt: skip
 
 
 def write_run(

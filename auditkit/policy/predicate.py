@@ -54,6 +54,7 @@ class Predicate:
     """What it is, for complaints: `slice 'declined-women'`."""
     _sql: str = field(default="", repr=False)
     _parts: tuple[tuple[str, frozenset[str]], ...] = field(default=(), repr=False)
+    _numbered: frozenset[str] = field(default=frozenset(), repr=False)
 
     def missing(self, columns: Iterable[str]) -> tuple[str, ...]:
         """The columns named that a table with these columns lacks."""
@@ -72,6 +73,10 @@ class Predicate:
         import duckdb
 
         table = self._table(frame)
+        kinds = {name: _kind(table, index) for index, name in enumerate(self.columns)}
+        texts = [name for name in self.columns if name in self._numbered and kinds[name] == "text"]
+        if texts:
+            raise DataError(self._mismatch(table, texts))
         with _connect() as connection:
             connection.register("t", table)
             try:
@@ -110,6 +115,9 @@ class Predicate:
             except duckdb.Error:
                 names = [name for name in self.columns if name in columns]
                 break
+        return self._mismatch(table, names)
+
+    def _mismatch(self, table: pa.Table, names: Iterable[str]) -> Complaint:
         kinds = [f"column '{name}' holds {_kind(table, self.columns.index(name))}" for name in names]
         hint = "compare text with 'text' in single quotes and numbers with numbers, or use CAST(column AS type)"
         return Complaint(f"{self.name} cannot be computed: {', '.join(kinds)}", where=self.where, hint=hint)
@@ -142,7 +150,8 @@ def parse(expression: str, *, where: str = "", name: str = "the row filter") -> 
         raise PolicyError(Complaint(message, where=where, hint=refused.hint)) from None
     except RecursionError:
         raise PolicyError(Complaint(f"{name} is nested too deeply", where=where)) from None
-    return Predicate(expression, tuple(writer.columns), where, name, sql, tuple(writer.written))
+    columns, written, numbered = tuple(writer.columns), tuple(writer.written), frozenset(writer.numbered)
+    return Predicate(expression, columns, where, name, sql, written, numbered)
 
 
 def _refuse_disguise(expression: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$", max_length=60)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=400, strip_whitespace=True)]
@@ -91,11 +91,16 @@ class PrivacySettings(Section):
     risk_threshold: Annotated[float, Field(ge=0.5, le=1)] = 0.75
     """Probability of a right guess at membership above which a record counts as exposed."""
     false_positive_rates: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.001, 0.01, 0.1)
-    """False-positive rates at which the attack is measured."""
+    """False-positive rates at which the attack is measured; one that is stated twice is measured once."""
     near_duplicate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Distance below which records are near-duplicates, as a share of the median nearest-neighbour distance."""
     attacker: Text | None = None
     """What the attacker is taken to know and see."""
+
+    @field_validator("false_positive_rates")
+    @classmethod
+    def _once(cls, rates: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(dict.fromkeys(rates))
 
 
 class ReportSettings(Section):

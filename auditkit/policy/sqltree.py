@@ -97,6 +97,8 @@ class Writer:
 
     columns: list[str] = field(default_factory=list)
     written: list[tuple[str, frozenset[str]]] = field(default_factory=list)
+    numbered: set[str] = field(default_factory=set)
+    """Columns that are compared with a number as it stands; SQL would cast text and say '5.4' = 5."""
     _depth: int = 0
 
     def write(self, node: Mapping[str, Any]) -> str:
@@ -144,6 +146,7 @@ class Writer:
         operator = COMPARISONS.get(node["type"])
         if operator is None:
             raise Refused(f"the comparison {node['type']}", node)
+        self._note_numbers([node["left"], node["right"]])
         return f"({self.write(node['left'])} {operator} {self.write(node['right'])})"
 
     def _conjunction(self, node: Mapping[str, Any]) -> str:
@@ -155,6 +158,7 @@ class Writer:
     def _between(self, node: Mapping[str, Any]) -> str:
         if node["type"] != "COMPARE_BETWEEN":
             raise Refused(f"the construct {node['type']}", node)
+        self._note_numbers([node[part] for part in ("input", "lower", "upper")])
         value, low, high = (self.write(node[part]) for part in ("input", "lower", "upper"))
         return f"({value} BETWEEN {low} AND {high})"
 
@@ -166,11 +170,17 @@ class Writer:
         if kind in ("OPERATOR_IS_NULL", "OPERATOR_IS_NOT_NULL") and len(children) == 1:
             return f"({children[0]} {kind.removeprefix('OPERATOR_').replace('_', ' ')})"
         if kind in ("COMPARE_IN", "COMPARE_NOT_IN") and len(children) > 1:
+            self._note_numbers(node["children"])
             word = "IN" if kind == "COMPARE_IN" else "NOT IN"
             return f"({children[0]} {word} ({', '.join(children[1:])}))"
         if kind == "OPERATOR_COALESCE":
             return f"coalesce({', '.join(children)})"
         raise Refused("an element of a list" if kind == "ARRAY_EXTRACT" else f"the operator {kind}", node)
+
+    def _note_numbers(self, nodes: list[Mapping[str, Any]]) -> None:
+        kinds = {str(node.get("literal", {}).get("kind")) for node in nodes if node.get("class") == "CONSTANT"}
+        if kinds & {"INTEGER", "NUMERIC"}:
+            self.numbered |= {str(n["column_names"][0]) for n in nodes if n.get("class") == "COLUMN_REF"}
 
     def _cast(self, node: Mapping[str, Any]) -> str:
         target = node["type_expr"]

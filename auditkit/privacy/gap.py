@@ -7,6 +7,7 @@ from math import sqrt
 import numpy as np
 
 from auditkit.privacy.clustered import Mean, difference, mean, rate
+from auditkit.privacy.disclosure import support
 from auditkit.result import Estimate, Measurement
 from auditkit.subject.types import Floats, Ints, Mask
 
@@ -24,7 +25,7 @@ def loss_gap(
     2 bounds the attack's average advantage only). A population that drifted between the splits also opens it.
     """
     names = ("privacy.train_loss", "privacy.evaluation_loss", "privacy.train_evaluation_gap")
-    reason = _too_few(train, evaluation, minimum)
+    reason = _too_few((train, evaluation), persons, minimum)
     if reason:
         return tuple(_row(name, "nats", _withheld(reason, level, LOSS_METHOD)) for name in names)
     seen, unseen = mean(train, persons[0]), mean(evaluation, persons[1])
@@ -53,7 +54,7 @@ def accuracy_gap(
     they stay usable at accuracies of 0 or 1, where Welch's interval has no width. Source: Zou & Donner, Stat.
     Med. 2008.
     """
-    reason = _too_few(train, evaluation, minimum)
+    reason = _too_few((train, evaluation), persons, minimum)
     if reason:
         return (_row("privacy.accuracy_gap", "points", _withheld(reason, level, RATE_METHOD)),)
     seen, unseen = rate(train, persons[0], level=level), rate(evaluation, persons[1], level=level)
@@ -95,8 +96,9 @@ def _withheld(reason: str, level: float, method: str) -> Estimate:
     return Estimate(value=None, level=level, method=method, withheld=reason)
 
 
-def _too_few(train: Floats | Mask, evaluation: Floats | Mask, minimum: int) -> str:
+def _too_few(splits: tuple[Floats | Mask, ...], persons: tuple[Ints | None, ...], minimum: int) -> str:
     """Why the gap cannot be shown; empty when it can."""
-    if min(np.size(train), np.size(evaluation)) < minimum:
-        return f"a split holds fewer than {minimum} records"
+    everyone = (np.ones(np.size(split), dtype=np.bool_) for split in splits)
+    if min(support(rows, codes) for rows, codes in zip(everyone, persons, strict=True)) < minimum:
+        return f"a split holds fewer than {minimum} persons or records"
     return ""

@@ -187,4 +187,8 @@ def _fit_numeric(name: str, column: pd.Series) -> NumericColumn:
     if known.min() == known.max():
         # Taken as it is: the rounding error of its mean, divided by that of its spread, would become a feature.
         return NumericColumn(name, float(known[0]), 1.0, indicator)
-    return NumericColumn(name, float(known.mean()), float(known.std()), indicator)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, spread = float(known.mean()), float(known.std())
+    if not np.isfinite([mean, spread]).all():
+        raise ModelError(f"the values of {name!r} are too large to be standardised: their spread is not finite")
+    return NumericColumn(name, mean, spread, indicator)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
+import pandas as pd
 
 from auditkit.errors import Complaint
 from auditkit.policy.bins import UNKNOWN, assign_bins, bin_labels, group_label
@@ -18,6 +19,8 @@ from auditkit.subject.types import Check, Grouping, Ints
 from auditkit.subject.values import closest, levels, listing, means
 
 JOIN = " · "
+OTHER_VALUES = "other values"
+"""The one group of all values that the policy does not declare and that too few persons have to be named."""
 
 
 def read_groupings(stack: Stack, policy: Policy, locate: Locate, complaints: list[Complaint]) -> dict[str, Grouping]:
@@ -25,7 +28,7 @@ def read_groupings(stack: Stack, policy: Policy, locate: Locate, complaints: lis
     found: dict[str, Grouping] = {}
     for name, rule in policy.protected.items():
         if rule.column in stack.frame.columns:
-            grouping = _attribute(stack, name, rule, locate, complaints)
+            grouping = _attribute(stack, name, policy, locate, complaints)
             if grouping is not None:
                 found[name] = grouping
     for parts in policy.intersections:
@@ -36,9 +39,10 @@ def read_groupings(stack: Stack, policy: Policy, locate: Locate, complaints: lis
 
 
 def _attribute(
-    stack: Stack, name: str, rule: Protected, locate: Locate, complaints: list[Complaint]
+    stack: Stack, name: str, policy: Policy, locate: Locate, complaints: list[Complaint]
 ) -> Grouping | None:
     """One attribute's grouping; None with a complaint when no row can be placed."""
+    rule = policy.protected[name]
     place = locate("protected", name, "column")
     before = len(complaints)
     if rule.bins is not None:
@@ -46,7 +50,7 @@ def _attribute(
         codes = _binned(stack, rule, complaints)
         values: tuple[str, ...] = ()
     else:
-        labels, codes, values = _listed(stack, name, rule, locate, complaints)
+        labels, codes, values = _listed(stack, name, policy, locate, complaints)
     if len(complaints) > before:
         return None
     evaluation = codes[stack.split == "evaluation"]
@@ -56,7 +60,7 @@ def _attribute(
         return None
     reference = rule.reference if rule.reference is not None else _largest(labels, evaluation)
     if reference not in labels:
-        near = closest(reference, labels)
+        near = closest(reference, labels if rule.bins is not None or rule.groups is not None else values)
         hint = f"did you mean {near!r}?" if near else f"the groups are {listing(labels)}"
         message = f"the reference {reference!r} is no group of {name!r}"
         complaints.append(Complaint(message, locate("protected", name, "reference"), hint))
@@ -77,15 +81,21 @@ def _binned(stack: Stack, rule: Protected, complaints: list[Complaint]) -> Ints:
 
 
 def _listed(
-    stack: Stack, name: str, rule: Protected, locate: Locate, complaints: list[Complaint]
+    stack: Stack, name: str, policy: Policy, locate: Locate, complaints: list[Complaint]
 ) -> tuple[tuple[str, ...], Ints, tuple[str, ...]]:
     """Labels, codes and the values met; a stated group that only a misspelling can explain is a complaint."""
+    rule = policy.protected[name]
     codes, names = levels(stack.frame[rule.column])
     hidden = [any(means(text, value) for value in rule.unknown) for text in names]
     if rule.groups is None:
-        labels = tuple(text for text, hide in zip(names, hidden, strict=True) if not hide)
-        place = {text: index for index, text in enumerate(labels)}
-        mapped = [place.get(text, UNKNOWN) for text in names]
+        rare = _rare(stack, codes, len(names), policy)
+        group_of = {
+            text: OTHER_VALUES if few and text != rule.reference else text
+            for text, few, hide in zip(names, rare, hidden, strict=True)
+            if not hide
+        }
+        labels = tuple(sorted(set(group_of.values()), key=lambda label: (label == OTHER_VALUES, label)))
+        mapped = [labels.index(group_of[text]) if text in group_of else UNKNOWN for text in names]
     else:
         labels = tuple(group_label(group) for group in rule.groups)
         mapped = [
@@ -100,6 +110,15 @@ def _listed(
                 where = locate("protected", name, "groups", index)
                 complaints.append(Complaint(message, where, f"did you mean {near!r}?"))
     return labels, np.array([*mapped, UNKNOWN], dtype=np.int64)[codes], names
+
+
+def _rare(stack: Stack, codes: Ints, levels: int, policy: Policy) -> list[bool]:
+    """Whether fewer persons than the minimum cell have each value: its name alone would tell of them."""
+    known = codes >= 0
+    person, rows = policy.data.person, np.arange(len(codes))
+    who = stack.frame[person] if person in stack.frame.columns else pd.Series(rows)
+    persons = pd.Series(who.to_numpy()[known]).groupby(codes[known]).nunique()
+    return [bool(few) for few in persons.reindex(range(levels), fill_value=0) < policy.report.minimum_cell]
 
 
 def _largest(labels: tuple[str, ...], codes: Ints) -> str:

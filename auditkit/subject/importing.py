@@ -42,7 +42,7 @@ def import_object(spec: str | None, base: Path) -> object:
             what = f"there is no module {missing!r}" if own else f"the module {name!r} needs {missing!r}"
             hint = "put it beside the policy file or install it" if own else f"install {missing}"
             raise ModelError(Complaint(what, WHERE, hint)) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModelError(Complaint(f"importing {name!r} failed: {said(error)}", WHERE)) from error
     for part in attribute.split("."):
         if not hasattr(found, part):

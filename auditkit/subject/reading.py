@@ -230,5 +230,6 @@ def settle(column: pd.Series) -> pd.Series:
         if len(known) == len(column):
             return whole
         return column.astype("float64") if bool((whole.abs() < EXACT).all()) else column
-    digits = known.str.replace(r"e.*|\D", "", regex=True).str.len()
+    # Leading zeros write no digit: 0.012345678901234567 is a float64 as Python prints it.
+    digits = known.str.replace(r"e.*|\D", "", regex=True).str.lstrip("0").str.len()
     return column.astype("float64") if int(np.max(digits)) <= 17 else column

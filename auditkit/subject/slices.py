@@ -15,7 +15,7 @@ from auditkit.errors import AuditError, Complaint, DataError
 from auditkit.policy.predicate import Predicate, parse
 from auditkit.policy.schema import Policy
 from auditkit.subject.columns import Locate
-from auditkit.subject.types import Predictions, Slice, Table
+from auditkit.subject.types import Mask, Predictions, Slice, Table
 from auditkit.subject.values import listing, text_of
 
 ANSWERS = ("decision", "score")
@@ -53,7 +53,8 @@ def resolve(
         except AuditError as error:
             complaints += error.complaints
             continue
-        found.append(Slice(name, "slice", mask, rule.where, rule.why, measure=rule.measure, unknown=int(unknown.sum())))
+        text = rule.where if _publishable(predicate, mask, table, policy) else ""
+        found.append(Slice(name, "slice", mask, text, rule.why, measure=rule.measure, unknown=int(unknown.sum())))
     found += _cases(policy, table, place, complaints)
     if complaints:
         raise DataError(complaints)
@@ -67,6 +68,17 @@ def answered(table: Table, predictions: Predictions) -> pd.DataFrame:
     if predictions.score is not None:
         frame["score"] = predictions.score
     return frame
+
+
+def _publishable(predicate: Predicate, mask: Mask, table: Table, policy: Policy) -> bool:
+    """Whether the filter's text may be printed: it names no id, and enough persons pass it and are left out by it."""
+    keys = {name.casefold() for name in (policy.data.id, policy.data.person) if name is not None}
+    if keys & {name.casefold() for name in predicate.columns}:
+        return False
+    rows, minimum = table.rows("evaluation"), policy.report.minimum_cell
+    persons = rows if table.persons is None else table.persons[rows]
+    passing, left = (len(set(persons[part].tolist())) for part in (mask, ~mask))
+    return passing >= minimum and (left == 0 or left >= minimum)
 
 
 def _hidden(predicate: Predicate, table: Table, policy: Policy) -> str | None:

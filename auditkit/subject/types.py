@@ -144,6 +144,7 @@ class Slice:
     mask: Mask
     """[M]"""
     where: str
+    """The filter as its author wrote it; empty where its text may not be published."""
     why: str
     measure: Literal["loss", "score"] = "loss"
     unknown: int = 0

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditkit.fairness.disclosure import complete, lines, rate_step, ratio_step, rounded, share_at_most
+from auditkit.fairness.disclosure import complete, lines, ratio_step, share_at_most
 from auditkit.fairness.metrics import METRICS
 from auditkit.result import Estimate
+from auditkit.stats.rounding import rate_step, rounded
 from tests.fairness.evaluations import estimate, group_row, grouping, measured, of_cells, part, rows
 
 OPEN = (40, 40, 40, 40)

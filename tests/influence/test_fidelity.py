@@ -169,7 +169,9 @@ def test_a_convex_model_is_predicted_and_shuffled_effects_predict_nothing(tmp_pa
     fidelity = part.fidelity
     assert fidelity is not None and fidelity.value is not None and fidelity.low is not None
     assert fidelity.value > 0.9 and fidelity.low > 0.85 and fidelity.n == 32 and part.noise_ceiling == 1.0
-    assert all(s.fidelity is not None and s.fidelity.value is not None and s.fidelity.value > 0.7 for s in part.slices)
+    told = [s for s in part.slices if not s.withheld]  # one that isolates few persons shows no fidelity either
+    assert len(told) >= 2
+    assert all(s.fidelity is not None and s.fidelity.value is not None and s.fidelity.value > 0.7 for s in told)
     rng = np.random.default_rng(1)
     controls = [
         measure(arrays.effects[rng.permutation(len(arrays.rows))], arrays.rows, targets, bank, level=0.95).overall

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
 from pathlib import Path
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from auditkit.errors import IntegrityError
-from auditkit.ledger.evidence import describe_array, verify, write_run
+from auditkit.ledger.evidence import describe_arrays, verify, write_run
 
 
 @pytest.fixture
@@ -80,6 +81,15 @@ def test_a_repeated_run_replaces_its_folder(folder: Path) -> None:
 
 def test_an_array_is_referenced_by_content_shape_and_dtype() -> None:
     rows, columns = np.arange(6.0).reshape(2, 3), np.asfortranarray(np.arange(6.0).reshape(2, 3))
-    assert describe_array("a", rows) == describe_array("a", columns)
-    assert describe_array("a", rows).shape == (2, 3)
-    assert describe_array("a", rows).sha256 != describe_array("a", rows + 1).sha256
+    (first,), (same,), (other,) = (describe_arrays({"a": array}) for array in (rows, columns, rows + 1))
+    assert first == same and first.shape == (2, 3)
+    assert first.sha256 != other.sha256
+
+
+def test_the_public_digest_of_a_few_flags_cannot_be_found_by_trying() -> None:
+    flags, losses = np.arange(8) == 3, np.random.default_rng(0).normal(size=8)
+    _, flagged = describe_arrays({"a_losses": losses, "flags": flags})
+    every = [np.arange(8) == row for row in range(8)]
+    tried = {describe_arrays({"flags": guess})[0].sha256 for guess in every}
+    assert flagged.sha256 not in tried | {hashlib.sha256(guess.tobytes()).hexdigest() for guess in every}
+    assert flagged.sha256 != describe_arrays({"a_losses": losses + 1, "flags": flags})[1].sha256

@@ -287,3 +287,11 @@ def test_any_text_is_a_filter_or_a_policy_error(text: str) -> None:
     except PolicyError:
         return
     assert predicate.columns
+
+
+@pytest.mark.parametrize(
+    "expression", ["code = 5", "5 <> code", "code IN (4, 5)", "code BETWEEN 5 AND 6", "NOT code = 0.1"]
+)
+def test_text_is_not_compared_with_a_number_because_sql_would_round_it(expression: str) -> None:
+    with pytest.raises(DataError, match="column 'code' holds text"):
+        parse(expression).evaluate(pd.DataFrame({"code": ["5.4", "05"]}))

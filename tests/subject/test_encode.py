@@ -93,3 +93,8 @@ def test_a_frame_that_does_not_fit_is_refused() -> None:
         encoding.require(pd.DataFrame({"x": ["one"], "c": ["a"]}))
     with pytest.raises(ModelError, match="no training record has a value of 'x'"):
         fit_encoding(frame([(None, "a")]), numeric=("x",), categorical=())
+
+
+def test_numbers_whose_spread_is_not_finite_are_refused_by_name() -> None:
+    with pytest.raises(ModelError, match="values of 'x' are too large"):
+        fit_encoding(pd.DataFrame({"x": [1e300, -1e300, 2.0]}), numeric=("x",), categorical=())

@@ -37,9 +37,18 @@ def test_groups_keep_the_policy_order_and_other_values_are_unknown(lender: Any) 
 
 def test_without_groups_every_value_met_is_one(lender: Any) -> None:
     rule = {"column": "race", "unknown": [9]}
-    grouping = people(lender, {"race": rule}, race=[2, 1, 9, 1, None]).groupings["race"]
+    grouping = people(lender, {"race": rule}, race=[2, 1, 9, 1, None] * 10).groupings["race"]
     assert grouping.labels == ("1", "2")
-    assert grouping.codes.tolist() == [1, 0, UNKNOWN, 0, UNKNOWN]
+    assert grouping.codes.tolist() == [1, 0, UNKNOWN, 0, UNKNOWN] * 10
+
+
+def test_values_that_no_policy_declares_and_few_persons_have_are_not_named(lender: Any) -> None:
+    race = [2, 1] * 10 + [3, 4, 3, 9]
+    grouping = people(lender, {"race": {"column": "race", "unknown": [9]}}, race=race).groupings["race"]
+    assert grouping.labels == ("1", "2", "other values")
+    assert grouping.codes.tolist() == [1, 0] * 10 + [2, 2, 2, UNKNOWN]
+    declared = people(lender, {"race": {"column": "race", "groups": [1, 2, 3]}}, race=race).groupings["race"]
+    assert declared.labels == ("1", "2", "3")
 
 
 def test_numbers_of_the_policy_match_a_column_with_missing_cells(lender: Any) -> None:

@@ -28,7 +28,8 @@ def test_a_filter_sees_the_files_columns_the_label_the_decision_and_the_score(
 ) -> None:
     table, answers = asked
     where = "sex = 'female' AND repaid = 1 AND decision = 0 AND score < 0.4 AND branch = '01'"
-    (found,) = resolve(book.policy(slices=slices(where, "score")), table, answers)
+    policy = book.policy(slices=slices(where, "score"), report={"minimum-cell": 2})
+    (found,) = resolve(policy, table, answers)
     frame = table.frame.iloc[table.rows("evaluation")].reset_index(drop=True)
     assert answers.score is not None
     expected = (
@@ -98,3 +99,33 @@ def test_group_slices_are_the_groupings_on_the_evaluation_rows(book: Any) -> Non
     np.testing.assert_array_equal(young.mask, (evaluation["sex"] == "female") & (evaluation["age"] < 40))
     assert (young.kind, young.measure, found["sex = male"].kind) == ("intersection", "score", "group")
     assert young.unknown == int((evaluation["age"] >= 62).sum()) > 0
+
+
+def declined(table: Table) -> Predictions:
+    truth = table.label[table.rows("evaluation")]
+    return Predictions(np.zeros(len(truth)), None, truth, loss=None, loss_train=None, loss_reserve=None)
+
+
+@pytest.mark.parametrize(
+    ("where", "shown"),
+    [
+        ("sex = 'female'", True),
+        ("sex = 'female' OR sex <> 'female'", True),  # nobody is left out
+        ("age > 500", False),
+        ("id = 'e00007'", False),
+        ("income > 0 AND id LIKE 'e%'", False),  # enough pass, but the text holds the beginning of ids
+        ("PERSON LIKE 'e%'", False),
+    ],
+)
+def test_a_filters_text_is_published_only_if_it_isolates_nobody(book: Any, where: str, shown: bool) -> None:
+    data = {"person": "person"}
+    table = book.table(data=data)
+    (found,) = resolve(book.policy(data=data, slices=slices(where)), table, declined(table))
+    assert found.where == (where if shown else "")
+
+
+def test_a_filter_that_leaves_few_persons_out_is_not_published(book: Any) -> None:
+    table = book.table()
+    ages = np.sort(table.frame["age"].iloc[table.rows("evaluation")])
+    (found,) = resolve(book.policy(slices=slices(f"age > {ages[2]}")), table, declined(table))
+    assert 0 < (~found.mask).sum() < 10 and found.where == ""

@@ -54,7 +54,7 @@ class Bound:
         rows = frame[list(self.columns)]
         try:
             found = np.asarray(self.estimator.predict_proba(rows if self.named else rows.to_numpy()))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModelError(Complaint(f"predict_proba failed: {said(error)}", WHERE)) from error
         if found.shape != (len(frame), 2) or not np.issubdtype(found.dtype, np.floating):
             message = f"predict_proba gave {found.dtype} of shape {found.shape} for {len(frame)} records"
@@ -132,7 +132,7 @@ def _retrain(bound: Bound, frame: pd.DataFrame, label: Floats, generator: torch.
     """A clone fitted on other rows, its labels 1 favourable and 0 not."""
     try:
         fresh = clone(bound.estimator)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(Complaint(f"the estimator cannot be cloned: {said(error)}", WHERE)) from error
     fresh = _seeded(fresh, generator, only_unset=False)
     _fit(fresh, frame, label, bound.columns, bound.weight)
@@ -148,7 +148,7 @@ def _obtain(policy: Policy, base: Path) -> Any:
     if callable(found) and (isinstance(found, type) or not hasattr(found, "predict_proba")):
         try:
             found = found()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModelError(Complaint(f"calling {spec} failed: {said(error)}", WHERE)) from error
     if not callable(getattr(found, "predict_proba", None)):
         hint = "return a classifier that gives probabilities"
@@ -230,7 +230,7 @@ def _fit(estimator: Any, frame: pd.DataFrame, label: Floats, columns: tuple[str,
     fit: Callable[..., object] = estimator.fit
     try:
         fit(frame[list(columns)], label.astype(np.int64), **arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(Complaint(f"fit failed: {said(error)}", WHERE)) from error
     if sorted(text_of(value) for value in getattr(estimator, "classes_", ())) != ["0", "1"]:
         raise ModelError(Complaint("after fit, classes_ are not 0 and 1", WHERE, "both labels must occur"))

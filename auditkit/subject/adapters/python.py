@@ -121,7 +121,7 @@ def _ask(name: str, method: Callable[..., Any], *arguments: Any) -> Any:
     """Call a piece of the user's code; its exception becomes a ModelError that names the piece."""
     try:
         return method(*arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(Complaint(f"{name} failed: {said(error)}", WHERE)) from error
 
 

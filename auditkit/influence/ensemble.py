@@ -1,0 +1,139 @@
+"""`ensemble`: any estimator, averaged over models retrained on parts of the training records.
+
+A non-convex model's scores vary with the seed and the batches of its training; what they have in common predicts other
+retrainings better than any one of them. Member k has its parameters theta_k and the N_k records it was trained on;
+every record is scored on the members that contain it, and on those only (for the others it is no training record):
+
+    score[n, s] = 1/K_n sum_{k contains n} N_k/N · score_k[n, s],        K_n the number of members that contain n
+
+score_k is the estimator's answer for the member's own objective, a mean over its N_k records. Removing a record from
+the audited model, a mean over N, is to first order N_k/N of that; with all masks full the factor is 1. The measures are
+those of the members, so what is predicted is the mean change over retrainings. Self-influence is averaged alike.
+
+Source: Park et al. 2023 (TRAK), section 3.2, for averaging over models trained on random subsets. Cost: that of the
+estimator for each member.
+
+Wrong when: members were not trained like the audited model (recipe, L2, weights), or are so small that their curvature
+is not that of the whole (the factor N_k/N corrects the share of a record, not the curvature).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from auditkit.errors import Complaint, DataError, PolicyError
+from auditkit.influence.measures import Evaluation
+from auditkit.influence.models import Combined, State, at_state, refuse_shared
+from auditkit.influence.problem import Problem
+from auditkit.result import Quality
+
+SOURCE = "Park et al. 2023"
+AGREEMENT = 0.5
+"""Correlation of the two halves of the ensemble below which the report warns."""
+
+Member = tuple[State, Tensor]
+"""A state dict and the boolean mask [N] of the records that the member was trained on."""
+
+
+def average(
+    problem: Problem,
+    evaluation: Evaluation,
+    members: Sequence[Member],
+    one: Callable[[Problem, Evaluation], Combined],
+) -> Combined:
+    """Effects [N, S] and self-influence [N], averaged over the members that contain each record.
+
+    Args:
+        problem: the posed problem with all N records; its own parameters take no part. evaluation: rows and measures.
+        members: (state dict, boolean mask [N]). one: scores a single posed problem.
+
+    Raises:
+        PolicyError: no member. ModelError: a state that does not fit the module, or two that share their memory.
+        DataError: a mask that is not boolean [N], has fewer than two records, or records that no member contains.
+        NumericsError: values that are not finite.
+    """
+    masks = _masks(problem, members)
+    halves = torch.zeros(2, problem.n, len(evaluation.measures) + 1, dtype=torch.float64, device=masks.device)
+    said = []
+    for k, (state, _) in enumerate(members):
+        found = one(_part(at_state(problem, state, what=f"member {k + 1}"), masks[k]), evaluation)
+        share = float(masks[k].sum()) / problem.n
+        halves[k % 2, masks[k]] += share * torch.cat([found.effects, found.self_influence.unsqueeze(1)], dim=1)
+        said.append(found.quality)
+    means = halves.sum(0) / masks.sum(0).unsqueeze(1)
+    counts = torch.stack([masks[0::2].sum(0), masks[1::2].sum(0)])
+    quality = (_size(masks), _agreement(halves[..., :-1], counts), *_worst(said))
+    return Combined(means[:, :-1], means[:, -1], quality)
+
+
+def _masks(problem: Problem, members: Sequence[Member]) -> Tensor:
+    """[K, N] who was trained on what."""
+    if not members:
+        raise PolicyError("ensemble needs at least one member")
+    refuse_shared(problem, [state for state, _ in members], what="members")
+    wrong = []
+    for k, (_, mask) in enumerate(members):
+        given: object = mask
+        if not isinstance(given, Tensor) or given.dtype != torch.bool or given.shape != (problem.n,):
+            wrong.append(Complaint(f"the mask of member {k + 1} must be a boolean tensor of shape ({problem.n},)"))
+        elif int(given.sum()) < 2:
+            wrong.append(Complaint(f"member {k + 1} contains fewer than 2 records"))
+    if wrong:
+        raise DataError(wrong)
+    masks = torch.stack([mask.to(problem.targets.device) for _, mask in members])
+    absent = int((~masks.any(0)).sum())
+    if absent:
+        raise DataError(
+            Complaint(
+                f"{absent} of {problem.n} training records are in no member, so nothing is known of their effect",
+                hint="add members until each record is in some of them",
+            )
+        )
+    return masks
+
+
+def _part(problem: Problem, mask: Tensor) -> Problem:
+    """The member's own problem: a mean over the records that it was trained on."""
+    inputs = tuple(t[mask] for t in problem.inputs)
+    return replace(problem, inputs=inputs, targets=problem.targets[mask], weights=problem.weights[mask])
+
+
+def _size(masks: Tensor) -> Quality:
+    counts = masks.sum(0)
+    text = (
+        f"Average over {len(masks)} members, each scored on its own training records; a record is in "
+        f"{int(counts.min())} to {int(counts.max())} of them. Source: {SOURCE}."
+    )
+    return Quality(name="members", value=float(len(masks)), text=text)
+
+
+def _agreement(halves: Tensor, counts: Tensor) -> Quality:
+    """Least correlation over the slices between the means over every other member, on records that both halves hold."""
+    shared = (counts > 0).all(0)
+    if int(shared.sum()) < 3:
+        text = "Too few records lie in both halves of the ensemble to say how far its members agree."
+        return Quality(name="agreement of halves", value=None, text=text, warns=True)
+    a, b = (halves[h][shared] / counts[h][shared].unsqueeze(1) for h in (0, 1))
+    a, b = a - a.mean(0), b - b.mean(0)
+    norms = a.norm(dim=0) * b.norm(dim=0)
+    each = torch.where(norms > 0, (a * b).sum(0) / norms.clamp(min=torch.finfo(norms.dtype).tiny), 0.0)
+    worst = float(each.min())
+    text = (
+        "Correlation between the scores from every other member and from the rest, for the slice where it is least; "
+        "the average of all agrees better with itself than either half."
+    )
+    return Quality(name="agreement of halves", value=worst, text=text, warns=worst < AGREEMENT)
+
+
+def _worst(qualities: Sequence[Sequence[Quality]]) -> tuple[Quality, ...]:
+    """One of each figure: the first member that warns speaks for all, else the first member."""
+    chosen: dict[str, tuple[int, Quality]] = {}
+    for k, quality in enumerate(qualities):
+        for figure in quality:
+            if figure.name not in chosen or (figure.warns and not chosen[figure.name][1].warns):
+                chosen[figure.name] = (k, figure)
+    return tuple(q.model_copy(update={"text": f"Member {k + 1}: {q.text}"}) for k, q in chosen.values())
