@@ -222,8 +222,22 @@ class ResolutionRow(Record):
     """Non-members the measuring split would need for 10 expected false positives; None when it has them."""
 
 
+class RankingQuality(Record):
+    """How many of the records that a ranking picks are among the most at risk, as retrained models show it."""
+
+    ranking: str
+    """`self-influence` or `loss`, largest first."""
+    selection: str
+    precision: Estimate
+    """Share of the picked that are among the most at risk."""
+    recall: Estimate
+    """Share of the most at risk that are picked."""
+    lift: Estimate
+    """Precision over the share of the most at risk among all records."""
+
+
 class Screen(Record):
-    """Outsized self-influence: a ranking of memorisation, uncalibrated; never a membership probability."""
+    """Outsized self-influence: a ranking of memorisation; never a membership probability."""
 
     status: Status
     reason: str = ""
@@ -236,6 +250,10 @@ class Screen(Record):
     tail: Series | None = None
     by: tuple[CompositionRow, ...] = ()
     calibration: str = "uncalibrated"
+    """`measured` where its worth was measured on retrained models and stands in `quality`."""
+    quality: tuple[RankingQuality, ...] = ()
+    truth_share: float | None = None
+    """Share of the training records that count as most at risk."""
 
 
 class Duplicates(Record):

@@ -139,7 +139,7 @@ def limits(
     if traced.status == "assessed":
         found.append(Fact(name="Influence is a prediction", value=INFLUENCE))
     found += _fidelity(traced, policy.influence.fidelity_floor)
-    if private.status == "assessed":
+    if private.status == "assessed" and (private.exposure is None or private.exposure.status != "assessed"):
         found.append(Fact(name="Membership risk not calibrated", value=NOT_CALIBRATED))
     return tuple(found)
 

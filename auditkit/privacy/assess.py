@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from auditkit.policy.schema import Deployment, PrivacySettings
-from auditkit.privacy import duplicates, exposure, gap, screen
+from auditkit.privacy import duplicates, exposure, gap, screen, screen_quality
 from auditkit.privacy.clustered import repeats
 from auditkit.privacy.membership import Retrained
 from auditkit.privacy.registry import ATTACKS
@@ -103,6 +103,16 @@ def assess(
         level=level,
         minimum=minimum_cell,
     )
+    screen_part = screen_quality.measured(
+        screened.public,
+        self_influence=self_influence,
+        loss=predictions.loss_train,
+        flag=screened.flag,
+        risk=None if exposed.risk is None else exposed.risk.value,
+        persons=codes.get("train"),
+        level=level,
+        minimum=minimum_cell,
+    )
     found = duplicates.find(
         {str(name): frame for name, frame in features.items()},
         numeric=numeric,
@@ -119,7 +129,7 @@ def assess(
             *gaps,
             *attacked.measurements,
             *exposure.measurements(exposed),
-            *screen.measurements(screened.public),
+            *screen.measurements(screen_part),
         ),
         attack="" if attacked.reason else ATTACKS[PLAIN].title,
         attack_source="" if attacked.reason else ATTACKS[PLAIN].source,
@@ -127,7 +137,7 @@ def assess(
         roc=attacked.roc,
         attacks=attacked.others,
         exposure=exposed.public,
-        screen=screened.public,
+        screen=screen_part,
         duplicates=None if found is None else found.public,
         threat_model=threat_model(
             settings, deployment, attack_run=not attacked.reason, persons_repeat=_any_repeats(codes)

@@ -20,6 +20,7 @@ from auditkit.subject.types import Floats
 
 AVERAGE_METHOD: Final = "mean over training records; jackknife over retrained models"
 GRID: Final = 4000
+FOLDED_TO, FOLDED_STEPS = 8.0, 8001
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,10 @@ def measure(known: Retrained, *, level: float) -> Risk:
     """Risk of every record of the pool.
 
     The estimate of |d| is biased upwards, by more the fewer the models. With h = n_in n_out / (n_in + n_out),
-    t = |d^| sqrt(h) is noncentral t about d sqrt(h) with f degrees of freedom, so E d^² = f / (f - 2) (d² + 1/h), and
-    d² is estimated by (f - 2) / f d^² - 1/h, cut at 0 (Hedges, J. Educ. Stat. 6 (1981) 107). Interval: models are the
-    sample; the limits of d invert the normal approximation
+    d^ sqrt(h) is noncentral t about d sqrt(h) with f degrees of freedom. Hedges' factor 1 - 3 / (4f - 1) takes out its
+    scale (J. Educ. Stat. 6 (1981) 107). Taking |.| folds it, so the distance reported is the one whose folded normal
+    estimate has the mean observed (Leone et al., Technometrics 3 (1961) 543); 0 below that of no distance. Interval:
+    models are the sample; the limits of d invert the normal approximation
     P(T < t) = Phi((t (1 - 1/4f) - d sqrt(h)) / sqrt(1 + t²/2f)) (Abramowitz & Stegun 26.7.10).
     sigma² is pooled over both sides and shrunken over records (`shrinkage`).
 
@@ -116,8 +118,14 @@ def _distance(inside: Moments, outside: Moments, spread: Spread) -> Floats:
 
 
 def _corrected(distance: Floats, freedom: Floats, weight: Floats) -> Floats:
-    inflated = np.maximum(freedom - 2, 0.0) / freedom * np.square(distance)
-    return np.asarray(np.sqrt(np.maximum(inflated - 1 / np.maximum(weight, 1e-12), 0.0)), dtype=np.float64)
+    """Distance whose folded estimate has the mean observed; 0 where no distance has one so small."""
+    hedges = 1 - 3 / (4 * freedom - 1)
+    root = np.sqrt(np.maximum(weight, 1e-12))
+    grid = np.linspace(0.0, FOLDED_TO, FOLDED_STEPS)
+    folded = np.sqrt(2 / np.pi) * np.exp(-(grid**2) / 2) + grid * (2 * stats.norm.cdf(grid) - 1)
+    seen = hedges * distance * root
+    # Beyond the grid folding changes nothing.
+    return np.asarray(np.where(seen < FOLDED_TO, np.interp(seen, folded, grid), seen) / root, dtype=np.float64)
 
 
 def _risk(distance: Floats) -> Floats:

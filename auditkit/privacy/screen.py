@@ -14,7 +14,7 @@ depends on the transform. Measured elsewhere, such a rule on raw self-influence 
 records of a model that leaked nothing measurable, and a third of those of one that did. Final self-influence
 finds records that are hard to fit; easy-to-fit outliers, which are exposed more often, and near-duplicates,
 whose copies carry each other, it misses. Hence `calibration="uncalibrated"`: a rank and a reason to look,
-never a probability and never a clearance.
+never a probability and never a clearance. `screen_quality` measures on retrained models what the marks are worth.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def measurements(public: Screen) -> tuple[Measurement, ...]:
     """The screen's rows for rules and tables: the share flagged over all, then by group."""
     if public.flagged is None:
         return ()
-    note = "uncalibrated: an outlier rule, not a measured membership risk"
+    note = f"{public.calibration}: an outlier rule, not a membership risk"
     whole = Measurement(measure=MEASURE, unit="share", estimate=public.flagged, parts=(note,))
     return (whole, *public.by_group)
 

@@ -28,7 +28,7 @@ def test_one_assessment_says_everything_it_should(make_world: Callable[..., dict
         "privacy.train_loss", "privacy.evaluation_loss", "privacy.train_evaluation_gap", "privacy.accuracy_gap",
         "privacy.attack_auc", "privacy.tpr_at_fpr_0.001", "privacy.tpr_at_fpr_0.01", "privacy.tpr_at_fpr_0.1",
         "privacy.lira_auc", "privacy.lira_tpr_at_fpr_0.001", "privacy.lira_tpr_at_fpr_0.01",
-        "privacy.lira_tpr_at_fpr_0.1", "privacy.screen_share",
+        "privacy.lira_tpr_at_fpr_0.1", "privacy.average_risk", "privacy.exposed_share", "privacy.screen_share",
     }  # fmt: skip
     assert values["privacy.train_evaluation_gap"] > 0  # type: ignore[operator]
     train, reserve = world["predictions"].loss_train, world["predictions"].loss_reserve

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from auditkit.report import charts, phrasing, wording
 from auditkit.report.book import Book, Cell, Column, Figure, Row, Table, count_cell, estimate_cell, methods_note
-from auditkit.result import AttackPart, AuditResult, Duplicates, PrivacyPart, ResolutionRow, Screen
+from auditkit.result import AttackPart, AuditResult, Duplicates, Exposure, PrivacyPart, ResolutionRow, RiskBand, Screen
 
 FOLD = 8
 """Bins beyond which the table of the tail stands in two or three columns of pairs."""
@@ -24,6 +24,7 @@ def view(result: AuditResult, book: Book) -> dict[str, object]:
         "roc": _roc(book, part, resolution) if resolution is not None else None,
         "unresolved": [row for row in part.resolution if not row.tpr.known],
         "attacks": [_attack(book, found) for found in part.attacks],
+        "exposure": _exposure(book, part.exposure) if part.exposure is not None else None,
         "screen": _screen(book, part.screen) if part.screen is not None else None,
         "duplicates": _duplicates(book, part.duplicates) if part.duplicates is not None else None,
     }
@@ -37,7 +38,8 @@ def _measures(book: Book, part: PrivacyPart) -> Table:
             Cell(m.estimate.method or "not stated", "; ".join(m.parts)),
         ))
         for m in part.measurements
-        if part.screen is None or m not in part.screen.by_group
+        if (part.screen is None or m not in part.screen.by_group)
+        and (part.exposure is None or m not in part.exposure.by_group)
     ]  # fmt: skip
     columns = (Column("Measure", wide=True), Column("Value", numeric=True), Column("Method"))
     return book.table("What an attacker gains on average, and at low false-positive rates", columns, rows)
@@ -114,11 +116,65 @@ def _resolved_from(rows: tuple[ResolutionRow, ...]) -> float:
     return min(EXPECTED_AT_LEAST / max(sizes), 1.0) if sizes and max(sizes) > 0 else 1.0
 
 
+def _exposure(book: Book, found: Exposure) -> dict[str, object]:
+    rows = [
+        Row((Cell(_between(band)), estimate_cell(band.share, "share"))) for band in found.bands
+    ]
+    columns = (Column("Risk of the record"), Column("Share of training records", numeric=True, wide=True))
+    notes = [*methods_note([band.share for band in found.bands]), "Bands that would tell of a few persons are joined."]
+    bands = book.table("Membership risk of the training records", columns, rows, notes=notes) if rows else None
+    return {
+        "exposure": found,
+        "average": wording.sentence(found.average, "score") if found.average is not None else "",
+        "nothing": "" if found.average_of_nothing is None else wording.value(found.average_of_nothing, "score"),
+        "flagged": wording.sentence(found.flagged, "share") if found.flagged is not None else "",
+        "smallest": "" if found.smallest_p is None else f"{found.smallest_p:.2g}",
+        "smaller": (found.learned_from or 0) < 0.95 * (found.audited_learned_from or 0),
+        "maximum": next((_between(band) for band in found.bands[::-1] if band.share.events != 0), ""),
+        "bands": bands,
+        "by": _exposed_by(book, found),
+    }
+
+
+def _between(band: RiskBand) -> str:
+    edge = "at most" if band.high == 1 else "below"
+    return f"from {band.low:.2f}, {edge} {band.high:.2f}"
+
+
+def _exposed_by(book: Book, found: Exposure) -> Table | None:
+    known = [m for m in found.by_group if m.estimate.known]
+    hidden = [f"{m.on} = {m.group}" for m in found.by_group if not m.estimate.known]
+    rows = [Row((Cell(f"{m.on} = {m.group}"), estimate_cell(m.estimate, m.unit))) for m in known]
+    notes = methods_note([m.estimate for m in known])
+    if hidden:
+        notes.append(f"Not shown, as it would tell of a few persons or there are none: {phrasing.listed(hidden)}.")
+    columns = (Column("Group"), Column("Share marked as exposed", numeric=True, wide=True))
+    return book.table("Who is marked as exposed", columns, rows, notes=notes) if rows else None
+
+
 def _screen(book: Book, screen: Screen) -> dict[str, object]:
     tail = _tail_table(book, screen)
     by = _where(book, screen) if screen.by or screen.by_group else None
     flagged = wording.sentence(screen.flagged, "share") if screen.flagged is not None else ""
-    return {"screen": screen, "flagged": flagged, "table": tail, "figure": _tail(book, screen, tail), "by": by}
+    worth = _quality(book, screen) if screen.quality else None
+    figure = _tail(book, screen, tail)
+    return {"screen": screen, "flagged": flagged, "table": tail, "figure": figure, "by": by, "quality": worth}
+
+
+def _quality(book: Book, screen: Screen) -> Table:
+    rows = [
+        Row((
+            Cell(f"{row.ranking}, {row.selection}"), estimate_cell(row.precision, "share"),
+            estimate_cell(row.recall, "share"), estimate_cell(row.lift, "ratio"),
+        ))
+        for row in screen.quality
+    ]  # fmt: skip
+    columns = (
+        Column("Records picked", wide=True), Column("Precision", numeric=True), Column("Recall", numeric=True),
+        Column("Lift", numeric=True),
+    )  # fmt: skip
+    notes = methods_note([row.precision for row in screen.quality])
+    return book.table("What self-influence and loss find of the records most at risk", columns, rows, notes=notes)
 
 
 def _where(book: Book, screen: Screen) -> Table:

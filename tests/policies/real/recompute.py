@@ -30,7 +30,13 @@ from tests.policies.real.recompute_fidelity import expected_fidelity
 from tests.policies.real.recompute_findings import expected_conclusion, expected_findings
 from tests.policies.real.recompute_influence import Dense, Removals, expected_influence
 from tests.policies.real.recompute_measures import measures_of
-from tests.policies.real.recompute_membership import expected_lira, hold_pool, read_pool
+from tests.policies.real.recompute_membership import (
+    expected_exposure,
+    expected_lira,
+    expected_quality,
+    hold_pool,
+    read_pool,
+)
 from tests.policies.real.recompute_model import Answers, ask, expected_model
 from tests.policies.real.recompute_privacy import (
     curve_complaints,
@@ -164,17 +170,22 @@ def _privacy(audited: Audited) -> dict[str, Any]:
         nothing = entry(level=LEVEL, withheld=Says())
         rows = {f"privacy.{name} /  / ": {"estimate": nothing} for name in names}
         rows |= {f"{name} /  / ": {"estimate": nothing} for name in expected_lira(None, None, None, None)[0]}
+        rows |= expected_exposure(None, audited.world, None, {})[0]
         return {"measurements": rows, "screen": {"rule": Says(3.5)}}
     half = audited.restricted("attack_setting_half")
     found = expected_attack(audited.world, audited.answers, half)
-    measured, attacks = _membership(audited, half)
+    measured, attacks, exposed, exposure = _membership(audited, half)
     found = found | {"measurements": found["measurements"] | measured, "attacks": attacks or [{}]}
-    rows = {f"{name} /  / ": {"estimate": estimate} for name, estimate in found["measurements"].items()}
+    rows = {f"{name} /  / ": {"estimate": estimate} for name, estimate in found["measurements"].items()} | exposed
+    found["exposure"] = exposure
     out = found | {"duplicates": expected_duplicates(audited.world)}
     if audited.answers.weights:
         screen = expected_screen(audited.world, audited.removals.own)
         rows |= {"privacy.screen_share /  / ": {"estimate": screen["flagged"]}} | screen["by_group"]
         out["screen"] = screen | {"tail": {"n": screen["n"], "method": Says(MINIMUM_CELL)}}
+        if exposure:
+            kept = {name: audited.restricted(name) for name in ("screen_rank", "screen_flag", "risk")}
+            out["screen"] |= expected_quality(kept, audited.removals.own, audited.answers.loss["train"])
     else:
         out["screen"] = {"rule": Says(3.5)}
     return out | {"measurements": rows, "roc": found["roc"] | {"method": Says(MINIMUM_CELL)}}
@@ -184,10 +195,12 @@ def _membership(audited: Audited, half: Floats) -> Any:
     """The attack by retrained models, after their answers were held against the recipe."""
     pool = read_pool(audited.world, audited.folder / "restricted")
     if pool is None:
-        return expected_lira(None, None, None, None)
+        return *expected_lira(None, None, None, None), *expected_exposure(None, audited.world, None, {})
     hold_pool(audited.dense, pool)
     scores = (audited.restricted("lira_train"), audited.restricted("lira_reserve"))
-    return expected_lira(pool, audited.answers.loss, half, scores)
+    kept = {name: audited.restricted(name) for name in ("risk", "risk_low", "membership_p", "exposed_flag")}
+    attack = expected_lira(pool, audited.answers.loss, half, scores)
+    return *attack, *expected_exposure(pool, audited.world, scores, kept)
 
 
 def keyed(document: dict[str, Any]) -> dict[str, Any]:
@@ -200,6 +213,8 @@ def keyed(document: dict[str, Any]) -> dict[str, Any]:
     parts["findings"] = by_key(parts["findings"], "id")
     for finding in parts["findings"].values():
         finding["groups"] = by_key(finding["groups"], "group")
+    if parts["privacy"]["exposure"]:
+        parts["privacy"]["exposure"]["by_group"] = by_key(parts["privacy"]["exposure"]["by_group"], *names)
     screen = parts["privacy"]["screen"]
     if screen:
         screen["by_group"] = by_key(screen["by_group"], *names)

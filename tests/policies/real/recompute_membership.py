@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import integrate, optimize, special, stats
 
-from tests.policies.real.claims import Says
+from tests.policies.real.claims import Near, Says, about
 from tests.policies.real.recompute_data import LEVEL, MINIMUM_CELL, Floats, Mask, World
 from tests.policies.real.recompute_fidelity import RETRAINED_AGAIN, learned
 from tests.policies.real.recompute_influence import Dense
 from tests.policies.real.recompute_model import logit
-from tests.policies.real.recompute_privacy import FALSE_POSITIVE_RATES, expected_success
-from tests.policies.real.recompute_rates import entry
+from tests.policies.real.recompute_privacy import FALSE_POSITIVE_RATES, expected_success, group_shares
+from tests.policies.real.recompute_rates import banded, entry, exact
 
+AVERAGE, SHARE, LEVEL_OF_FLAGS, THRESHOLD_OF_RISK = "privacy.average_risk", "privacy.exposed_share", 0.10, 0.75
 TITLE, AUC, TPR = "Likelihood ratio (LiRA, online)", "privacy.lira_auc", "privacy.lira_tpr_at_fpr_"
 
 
@@ -73,6 +74,153 @@ def expected_lira(pool: Pool | None, loss: Any, half: Mask | None, scores: tuple
     measured, success = expected_success(*scores, half, auc=AUC, tpr=TPR)
     roc = success["roc"] | {"method": Says(MINIMUM_CELL)}
     return measured, [success | {"roc": roc, "title": TITLE, "models": len(pool.inside)}]
+
+
+def expected_exposure(
+    pool: Pool | None, world: World, scores: tuple[Floats, Floats] | None, kept: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Measurements and part of the record-level risk; `kept` are the audit's arrays, held against ours."""
+    if pool is None or scores is None:
+        nothing = entry(level=LEVEL, withheld=Says())
+        return {f"{name} /  / ": {"estimate": nothing} for name in (AVERAGE, SHARE)}, {}
+    risk, low = risks(pool)
+    np.testing.assert_allclose(kept["risk"], risk, rtol=0, atol=2e-4)  # near no distance the audit's grid is coarse
+    risk = kept["risk"]
+    np.testing.assert_allclose(kept["risk_low"], low, rtol=0, atol=1e-7)
+    members, others = scores
+    p = np.array([(1 + (others >= score).sum()) / (1 + len(others)) for score in members])
+    np.testing.assert_allclose(kept["membership_p"], p)
+    flag = _survivors(p, LEVEL_OF_FLAGS) & (low > THRESHOLD_OF_RISK)
+    np.testing.assert_array_equal(kept["exposed_flag"], flag)
+    average, share = _average(pool), banded(flag, LEVEL, MINIMUM_CELL)
+    by_group = group_shares(world, flag, SHARE)
+    part = {
+        "rule": Says(LEVEL, THRESHOLD_OF_RISK, LEVEL_OF_FLAGS), "models": len(pool.inside),
+        "learned_from": int(np.median(pool.inside.sum(1))), "audited_learned_from": pool.members,
+        "average": average, "average_of_nothing": _nothing(pool), "flagged": share, "by_group": by_group,
+        "bands": _bands(risk, flag), "smallest_p": 1 / (1 + len(others)),
+        "fewest_marked": next(m for m in range(1, 10**7) if len(p) <= LEVEL_OF_FLAGS * m * (1 + len(others)) + 1e-9),
+    }  # fmt: skip
+    rows = {f"{AVERAGE} /  / ": {"estimate": average}, f"{SHARE} /  / ": {"estimate": share}}
+    return rows | by_group, part
+
+
+def risks(pool: Pool, without: int | None = None) -> tuple[Floats, Floats]:
+    """Risk and its lower limit of every training record, by a plain loop; optionally without one model."""
+    rows = np.arange(len(pool.inside)) != (-1 if without is None else without)
+    inside, margin = pool.inside[rows][:, : pool.members], pool.margin[rows][:, : pool.members]
+    one, two = np.where(inside, margin, np.nan), np.where(inside, np.nan, margin)
+    n, k = inside.sum(0), (~inside).sum(0)
+    assert min(n.min(), k.min()) > 1
+    gap = np.abs(np.nanmean(one, axis=0) - np.nanmean(two, axis=0))
+    squares = np.nanvar(one, axis=0) * n + np.nanvar(two, axis=0) * k
+    prior, centre = smyth(squares / (n + k - 2), n + k - 2)
+    freedom, weight = prior + n + k - 2, n * k / (n + k)
+    d = gap / np.sqrt((prior * centre + squares) / freedom)
+    t = d * np.sqrt(weight)
+    exact = unfolded((1 - 3 / (4 * freedom - 1)) * t) / np.sqrt(weight)
+    least = t * (1 - 1 / (4 * freedom)) - stats.norm.ppf(0.5 + LEVEL / 2) * np.sqrt(1 + t**2 / (2 * freedom))
+    return stats.norm.cdf(exact / 2), stats.norm.cdf(np.maximum(least, 0) / np.sqrt(weight) / 2)
+
+
+def expected_quality(kept: dict[str, Any], own: Floats, loss: Floats) -> dict[str, Any]:
+    """Precision, recall and lift of the screen, of self-influence and of loss; own [N] is recomputed self-influence."""
+    place = stats.rankdata(-own, method="min")
+    assert stats.spearmanr(kept["screen_rank"], place).statistic > 0.999
+    size = len(own)
+    truth = _highest(stats.rankdata(-kept["risk"], method="min"), 0.05)
+    chosen = {
+        "self-influence": {"marked by the screen": kept["screen_flag"], **_tops(kept["screen_rank"])},
+        "loss": _tops(stats.rankdata(-loss, method="min")),
+    }
+    rows = []
+    for ranking, selections in chosen.items():
+        open_: list[Mask] = []
+        for name, picked in selections.items():
+            cells = [picked, ~picked, *(cell for other in open_ for cell in (picked & ~other, other & ~picked))]
+            counts = [int(x.sum()) for cell in cells for x in (cell, cell & truth, cell & ~truth)]
+            row: dict[str, Any] = {"ranking": ranking, "selection": name}
+            if any(0 < count < MINIMUM_CELL for count in counts) or not picked.any():
+                hidden = entry(level=LEVEL, withheld=Says(MINIMUM_CELL))
+                rows.append(row | {"precision": hidden, "recall": hidden, "lift": hidden})
+                continue
+            open_.append(picked)
+            hits = int((picked & truth).sum())
+            precision = exact(hits, int(picked.sum()), LEVEL)
+            base = truth.sum() / size
+            lift = entry(*(precision[k] / base for k in ("value", "low", "high")), level=LEVEL, n=int(picked.sum()))
+            rows.append(row | {"precision": precision, "recall": exact(hits, int(truth.sum()), LEVEL), "lift": lift})
+    said = [{key: Says(5, 1) if key == "selection" else value for key, value in row.items()} for row in rows]
+    return {"quality": said, "truth_share": float(truth.mean())}
+
+
+def _tops(place: Any) -> dict[str, Mask]:
+    return {f"highest {share:.0%}": _highest(place, share) for share in (0.05, 0.01)}
+
+
+def _highest(place: Any, share: float) -> Mask:
+    """Those of rank within the share; a group of ties across the edge is out."""
+    count = int(np.ceil(share * len(place)))
+    sizes = np.bincount(place.astype(int), minlength=len(place) + 1)[place.astype(int)]
+    return place + sizes - 1 <= count
+
+
+def unfolded(seen: Floats) -> Floats:
+    """The mean of the normal of variance 1 whose absolute value has the mean seen, by bisection; 0 below the least."""
+    low, high = np.zeros(len(seen)), np.maximum(seen, 1.0)
+    for _ in range(60):
+        middle = (low + high) / 2
+        above = stats.foldnorm.mean(middle) > seen
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return np.where(seen <= np.sqrt(2 / np.pi), 0.0, low)
+
+
+def _average(pool: Pool) -> dict[str, Any]:
+    value, models = float(risks(pool)[0].mean()), len(pool.inside)
+    others = np.array([risks(pool, without=k)[0].mean() for k in range(models)])
+    half = stats.t.ppf(0.5 + LEVEL / 2, models - 1) * np.sqrt((models - 1) * others.var())
+    # The audit turns the folded mean back on a grid.
+    near = [about(v, 1e-7) for v in (value, max(0.5, value - half), min(1.0, value + half))]
+    return entry(*near, level=LEVEL, n=pool.members)
+
+
+def _nothing(pool: Pool) -> Near:
+    """By quadrature instead of a grid: what chance leaves between the means of half the models and of the others."""
+    models, inside = len(pool.inside), pool.inside[:, : pool.members]
+    n, k = inside.sum(0), (~inside).sum(0)
+    one, two = (np.where(m, pool.margin[:, : pool.members], np.nan) for m in (inside, ~inside))
+    squares = np.nanvar(one, axis=0) * n + np.nanvar(two, axis=0) * k
+    freedom, weight = smyth(squares / (n + k - 2), n + k - 2)[0] + models - 2, models / 4
+
+    def risk(t: float) -> float:
+        left = unfolded(np.array([(1 - 3 / (4 * freedom - 1)) * t]))[0] / np.sqrt(weight)
+        return float(stats.norm.cdf(left / 2) * stats.t.pdf(t, freedom))
+
+    return about(2 * integrate.quad(risk, 0, 12, points=[np.sqrt(2 / np.pi)], epsabs=1e-5)[0], 2e-4)
+
+
+def _survivors(p: Floats, level: float) -> Mask:
+    """Benjamini and Hochberg's step-up rule as written: the largest k with p_(k) <= level k / N."""
+    order = np.sort(p)
+    passing = np.flatnonzero(order <= level * np.arange(1, len(p) + 1) / len(p) + 1e-15)
+    return p <= (order[passing[-1]] if len(passing) else -1.0)
+
+
+def _bands(risk: Floats, flag: Mask) -> list[dict[str, Any]]:
+    """Shares between edges; an edge goes that sets 1 to 9 records apart from another edge's or from those marked."""
+    def few(one: Mask, other: Mask) -> bool:
+        return any(0 < int(x.sum()) < MINIMUM_CELL for x in (one & ~other, other & ~one))
+
+    edges, sets = [1.0], [np.zeros(len(risk), dtype=bool)]
+    for edge in (0.9, 0.75, 0.6, 0.5):
+        if not any(few(risk >= edge, other) for other in [*sets, flag]):
+            edges.append(edge)
+            sets.append(risk >= edge)
+    found = [
+        {"low": edges[i], "high": edges[i - 1], "share": banded(sets[i] & ~sets[i - 1], LEVEL, MINIMUM_CELL)}
+        for i in range(1, len(edges))
+    ]
+    return found[::-1]
 
 
 def likelihood_ratios(pool: Pool, loss: Floats) -> Floats:

@@ -144,6 +144,21 @@ def expected_screen(world: World, own: Floats) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def group_shares(world: World, flag: Mask, measure: str) -> dict[str, Any]:
+    """Share of every protected group that is flagged, where its cell and what is left may be shown."""
+    found = {}
+    for attribute in world.attributes:
+        codes = attribute.codes["train"]
+        names = [*attribute.labels, *(["unknown"] if (codes < 0).any() else [])]
+        cells = {name: codes == (k if k < len(attribute.labels) else -1) for k, name in enumerate(names)}
+        shown = _shown(cells, flag)
+        for name, members in cells.items():
+            hidden = entry(level=LEVEL, withheld=WITHHELD)
+            one = exact(int(flag[members].sum()), int(members.sum()), LEVEL) if shown[name] else hidden
+            found[f"{measure} / {attribute.name} / {name}"] = {"estimate": one}
+    return found
+
+
 def _share(column: str, level: str, members: Mask, flag: Mask) -> dict[str, Any]:
     share = exact(int((members & flag).sum()), int(flag.sum()), LEVEL)
     base = float(members.mean())

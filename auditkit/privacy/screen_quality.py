@@ -1,0 +1,124 @@
+"""What the screen is worth on this very model: its marks held against the risks that retrained models show.
+
+Truth here is the twentieth of the training records with the highest measured risk. It is itself estimated from a
+limited number of models, which lowers precision and recall of every ranking alike; so the plain loss stands beside,
+ranked by the same rule. Judged by precision among the top and never by a correlation over all records, which the many
+unexposed ones decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from typing import Final
+
+import numpy as np
+
+from auditkit.privacy.clustered import rate
+from auditkit.privacy.disclosure import safe_cell
+from auditkit.privacy.screen import ranks
+from auditkit.result import Estimate, RankingQuality, Screen
+from auditkit.subject.types import Floats, Ints, Mask
+
+TRUTH_SHARE: Final = 0.05
+TOPS: Final = (0.05, 0.01)
+MEASURED: Final = "measured"
+
+
+def measured(
+    public: Screen,
+    *,
+    self_influence: Floats | None,
+    loss: Floats | None,
+    flag: Mask | None,
+    risk: Floats | None,
+    persons: Ints | None,
+    level: float,
+    minimum: int,
+) -> Screen:
+    """The screen with precision, recall and lift of its rankings; as it was where there is no risk to hold it against.
+
+    Args:
+        public: the screen. self_influence, loss: [N] of the training records. flag: [N] the screen's marks.
+        risk: [N] from retrained models. persons: [N] or None. level: coverage. minimum: minimum cell.
+    """
+    if public.status != "assessed" or self_influence is None or loss is None or flag is None or risk is None:
+        return public
+    truth = top(risk, TRUTH_SHARE)
+    marked = ("marked by the screen", flag)
+    rows = [
+        *_rows("self-influence", [marked, *_tops(self_influence)], truth, persons, level=level, minimum=minimum),
+        *_rows("loss", _tops(loss), truth, persons, level=level, minimum=minimum),
+    ]
+    return public.model_copy(
+        update={"calibration": MEASURED, "quality": tuple(rows), "truth_share": float(truth.mean())}
+    )
+
+
+def top(values: Floats, share: float) -> Mask:
+    """The records whose rank lies within `share` of all; ties at the edge fall out together."""
+    place = ranks(values)
+    ties = np.sort(values)[::-1]
+    count = ceil(share * len(values))
+    if len(values) > count and ties[count - 1] == ties[count]:
+        return np.asarray(values > ties[count], dtype=np.bool_)
+    return np.asarray(place <= count, dtype=np.bool_)
+
+
+def _tops(values: Floats) -> list[tuple[str, Mask]]:
+    return [(f"highest {share:.0%}", top(values, share)) for share in TOPS]
+
+
+def _rows(
+    ranking: str,
+    selections: Sequence[tuple[str, Mask]],
+    truth: Mask,
+    persons: Ints | None,
+    *,
+    level: float,
+    minimum: int,
+) -> list[RankingQuality]:
+    """One row per selection of one ranking.
+
+    A selection is withheld where its counts, or their difference from those of one shown before, tell of a few persons.
+    """
+    shown: list[Mask] = []
+    rows = []
+    for name, chosen in selections:
+        parts = [chosen, ~chosen, *(part for other in shown for part in (chosen & ~other, other & ~chosen))]
+        safe = all(safe_cell(part, truth, persons, minimum=minimum) for part in parts)
+        if safe:
+            shown.append(chosen)
+        rows.append(_row(ranking, name, chosen, truth, persons, level=level, minimum=minimum if not safe else 0))
+    return rows
+
+
+def _row(
+    ranking: str, selection: str, chosen: Mask, truth: Mask, persons: Ints | None, *, level: float, minimum: int
+) -> RankingQuality:
+    """Precision, recall and lift of one selection; withheld where `minimum` is not 0, or where nothing was chosen."""
+    base = float(truth.mean())
+    if minimum or not chosen.any() or not truth.any():
+        reason = f"it would tell of fewer than {minimum} persons, here or by subtraction" if minimum else "none chosen"
+        nothing = Estimate(value=None, level=level, withheld=reason)
+        return RankingQuality(ranking=ranking, selection=selection, precision=nothing, recall=nothing, lift=nothing)
+
+    def share(hits: Mask, among: Mask) -> Estimate:
+        return rate(hits[among], None if persons is None else persons[among], level=level)
+
+    precision = share(truth, chosen)
+    lift = Estimate(
+        value=_over(precision.value, base),
+        low=_over(precision.low, base),
+        high=_over(precision.high, base),
+        level=level,
+        n=precision.n,
+        method=f"precision over the base rate; {precision.method}",
+    )
+    return RankingQuality(
+        ranking=ranking, selection=selection, precision=precision, recall=share(chosen, truth), lift=lift
+    )
+
+
+def _over(value: float | None, base: float) -> float | None:
+    return None if value is None else value / base

@@ -1,0 +1,90 @@
+"""What the screen's marks are worth, against counts by hand; and that no count of few persons follows from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from auditkit.privacy.screen import screen
+from auditkit.privacy.screen_quality import measured, top
+from auditkit.result import RankingQuality, Screen
+from auditkit.subject.types import Floats
+
+
+def assessed(influence: Floats, loss: Floats, risk: Floats | None, *, minimum: int = 10) -> Screen:
+    found = screen(
+        influence, absent="", labels=np.ones(len(influence)), groupings={}, persons=None, level=0.95, minimum=minimum
+    )
+    return measured(
+        found.public, self_influence=influence, loss=loss, flag=found.flag, risk=risk, persons=None, level=0.95,
+        minimum=minimum,
+    )  # fmt: skip
+
+
+def rows_of(found: Screen) -> dict[tuple[str, str], RankingQuality]:
+    return {(row.ranking, row.selection): row for row in found.quality}
+
+
+def test_precision_recall_and_lift_are_those_counted_by_hand() -> None:
+    rng = np.random.default_rng(0)
+    risk, influence, loss = rng.uniform(0.5, 0.6, 2000), rng.chisquare(1, 2000), rng.gamma(1.0, 1.0, 2000)
+    risk[:100] += 0.3
+    influence[:60] += 300.0
+    influence[100:140] += 300.0
+    found = assessed(influence, loss, risk)
+    assert found.calibration == "measured" and found.truth_share == 0.05
+    marked = rows_of(found)["self-influence", "marked by the screen"]
+    assert marked.precision.value == pytest.approx(0.6, abs=0.02) and marked.precision.n is not None
+    assert marked.recall.value == pytest.approx(0.6) and marked.recall.n == 100
+    assert marked.lift.value == pytest.approx(20 * marked.precision.value)
+    assert marked.lift.low is not None and marked.lift.low > 8
+    # Loss says nothing here: its lift is about 1, where the counts may be told at all.
+    plain = rows_of(found)["loss", "highest 5%"]
+    if plain.lift.known:
+        assert plain.lift.low is not None and plain.lift.high is not None and plain.lift.low < 1 < plain.lift.high
+
+
+def test_a_ranking_of_no_worth_has_an_interval_of_lift_that_covers_one() -> None:
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(60):
+        risk, influence, loss = rng.uniform(0.5, 1, 4000), rng.chisquare(1, 4000), rng.gamma(1.0, 1.0, 4000)
+        lift = rows_of(assessed(influence, loss, risk, minimum=2))["loss", "highest 5%"].lift
+        assert lift.low is not None and lift.high is not None
+        covered += lift.low <= 1 <= lift.high
+    assert covered >= 54
+
+
+def test_without_retrained_models_it_stays_uncalibrated_and_says_nothing() -> None:
+    rng = np.random.default_rng(2)
+    found = assessed(rng.chisquare(1, 500), rng.gamma(1.0, 1.0, 500), None)
+    assert found.status == "assessed" and found.calibration == "uncalibrated"
+    assert found.quality == () and found.truth_share is None
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_count_of_few_follows_from_the_rows_shown(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(150, 1500))
+    risk = rng.uniform(0.5, 1.0, n)
+    influence = rng.chisquare(1, n) + 40 * (risk > 0.98)
+    found = assessed(influence, rng.gamma(1.0, 1.0, n) + 2 * (risk > 0.9), risk)
+    events: dict[str, list[int]] = {}
+    for row in found.quality:
+        hits, picked, truth = row.precision.events, row.precision.n, row.recall.n
+        if hits is None or picked is None or truth is None:
+            assert row.precision.withheld and row.recall.value is None and row.lift.value is None
+            continue
+        for count in (hits, picked - hits, truth - hits, n - picked - truth + hits):
+            assert count == 0 or count >= 10
+        events.setdefault(row.ranking, []).append(hits)
+    for own in events.values():
+        gaps = np.diff(sorted(own))
+        assert ((gaps == 0) | (gaps >= 10)).all()
+
+
+def test_ties_across_the_edge_are_out_together() -> None:
+    values = np.array([5.0, 4.0, 4.0, 4.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    np.testing.assert_array_equal(np.flatnonzero(top(values, 0.2)), [0])
+    np.testing.assert_array_equal(np.flatnonzero(top(values, 0.4)), [0, 1, 2, 3])
+    assert not top(np.zeros(10), 0.3).any()
