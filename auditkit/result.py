@@ -225,9 +225,9 @@ class ResolutionRow(Record):
 class RankingQuality(Record):
     """How many of the records that a ranking picks are among the most at risk, as retrained models show it."""
 
-    ranking: str
+    ranking: str = ""
     """`self-influence` or `loss`, largest first."""
-    selection: str
+    selection: str = ""
     precision: Estimate
     """Share of the picked that are among the most at risk."""
     recall: Estimate

@@ -81,7 +81,7 @@ MEASURES: Final[dict[str, Measure]] = {
         "0.5 is an attacker who learns nothing",
     ),
     "privacy.average_risk": Measure(
-        "Average membership risk of training records", "privacy", False, "score", 0.5, 1.0,
+        "Average membership risk of training records", "privacy", False, "score", 0.0, 1.0,
         "0.5 is an attacker who guesses no better than by a coin",
     ),
     "privacy.exposed_share": Measure(

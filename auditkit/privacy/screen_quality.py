@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from auditkit.privacy.clustered import rate
-from auditkit.privacy.disclosure import safe_cell
+from auditkit.privacy.disclosure import published_rate, safe_cell
 from auditkit.privacy.screen import ranks
 from auditkit.result import Estimate, RankingQuality, Screen
 from auditkit.subject.types import Floats, Ints, Mask
@@ -89,24 +89,30 @@ def _rows(
         safe = all(safe_cell(part, truth, persons, minimum=minimum) for part in parts)
         if safe:
             shown.append(chosen)
-        rows.append(_row(ranking, name, chosen, truth, persons, level=level, minimum=minimum if not safe else 0))
+        row = _row(chosen, truth, persons, safe=safe, level=level, minimum=minimum)
+        rows.append(row.model_copy(update={"ranking": ranking, "selection": name}))
     return rows
 
 
-def _row(
-    ranking: str, selection: str, chosen: Mask, truth: Mask, persons: Ints | None, *, level: float, minimum: int
-) -> RankingQuality:
-    """Precision, recall and lift of one selection; withheld where `minimum` is not 0, or where nothing was chosen."""
+def _row(chosen: Mask, truth: Mask, persons: Ints | None, *, safe: bool, level: float, minimum: int) -> RankingQuality:
+    """Precision, recall and lift of one selection.
+
+    What is not safe is withheld, except that few records (or all but a few) of the chosen are among the most at risk:
+    that is said as a band.
+    """
     base = float(truth.mean())
-    if minimum or not chosen.any() or not truth.any():
-        reason = f"it would tell of fewer than {minimum} persons, here or by subtraction" if minimum else "none chosen"
-        nothing = Estimate(value=None, level=level, withheld=reason)
-        return RankingQuality(ranking=ranking, selection=selection, precision=nothing, recall=nothing, lift=nothing)
-
-    def share(hits: Mask, among: Mask) -> Estimate:
-        return rate(hits[among], None if persons is None else persons[among], level=level)
-
-    precision = share(truth, chosen)
+    reason = f"it would tell of fewer than {minimum} persons, here or by subtraction"
+    if not chosen.any() or not truth.any():
+        safe, reason = False, "no records are picked"
+    nothing = Estimate(value=None, level=level, withheld=reason)
+    precision = published_rate(
+        truth[chosen], None if persons is None else persons[chosen], level=level, minimum=minimum
+    )
+    if not safe and (precision.known or precision.low is None):
+        precision = nothing
+    recall = rate(chosen[truth], None if persons is None else persons[truth], level=level) if safe else nothing
+    if precision.low is None:
+        return RankingQuality(precision=precision, recall=recall, lift=nothing)
     lift = Estimate(
         value=_over(precision.value, base),
         low=_over(precision.low, base),
@@ -114,10 +120,9 @@ def _row(
         level=level,
         n=precision.n,
         method=f"precision over the base rate; {precision.method}",
+        withheld=precision.withheld,
     )
-    return RankingQuality(
-        ranking=ranking, selection=selection, precision=precision, recall=share(chosen, truth), lift=lift
-    )
+    return RankingQuality(precision=precision, recall=recall, lift=lift)
 
 
 def _over(value: float | None, base: float) -> float | None:

@@ -62,6 +62,19 @@ def test_without_retrained_models_it_stays_uncalibrated_and_says_nothing() -> No
     assert found.quality == () and found.truth_share is None
 
 
+def test_all_but_a_few_are_said_as_a_band() -> None:
+    rng = np.random.default_rng(5)
+    risk, influence = rng.uniform(0.5, 0.6, 2000), rng.chisquare(3, 2000)
+    risk[:100] += 0.3
+    influence[:30] += 3000.0
+    influence[100:102] += 3000.0
+    row = rows_of(assessed(influence, rng.gamma(1.0, 1.0, 2000), risk))["self-influence", "marked by the screen"]
+    assert row.precision.n == 32 and row.precision.value is None and row.precision.high == 1.0
+    assert row.precision.low is not None and row.precision.low < 23 / 32
+    assert row.lift.low == pytest.approx(20 * row.precision.low) and row.lift.high == 20.0
+    assert row.recall.value is None and row.recall.low is None
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_no_count_of_few_follows_from_the_rows_shown(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -74,6 +87,9 @@ def test_no_count_of_few_follows_from_the_rows_shown(seed: int) -> None:
         hits, picked, truth = row.precision.events, row.precision.n, row.recall.n
         if hits is None or picked is None or truth is None:
             assert row.precision.withheld and row.recall.value is None and row.lift.value is None
+            if row.precision.low is not None:
+                # A band that holds every number that it may stand for.
+                assert row.precision.low == 0 or row.precision.high == 1
             continue
         for count in (hits, picked - hits, truth - hits, n - picked - truth + hits):
             assert count == 0 or count >= 10

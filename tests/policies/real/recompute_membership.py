@@ -142,7 +142,14 @@ def expected_quality(kept: dict[str, Any], own: Floats, loss: Floats) -> dict[st
             row: dict[str, Any] = {"ranking": ranking, "selection": name}
             if any(0 < count < MINIMUM_CELL for count in counts) or not picked.any():
                 hidden = entry(level=LEVEL, withheld=Says(MINIMUM_CELL))
-                rows.append(row | {"precision": hidden, "recall": hidden, "lift": hidden})
+                band = banded(truth[picked], LEVEL, MINIMUM_CELL) if picked.sum() >= MINIMUM_CELL else hidden
+                if band["value"] is not None or band["low"] is None:
+                    rows.append(row | {"precision": hidden, "recall": hidden, "lift": hidden})
+                    continue
+                ends, n = [band[k] * size / truth.sum() for k in ("low", "high")], int(picked.sum())
+                said = {"withheld": Says(MINIMUM_CELL)}
+                lift = entry(None, *ends, level=LEVEL, n=n) | said
+                rows.append(row | {"precision": band | said, "recall": hidden, "lift": lift})
                 continue
             open_.append(picked)
             hits = int((picked & truth).sum())
@@ -150,8 +157,8 @@ def expected_quality(kept: dict[str, Any], own: Floats, loss: Floats) -> dict[st
             base = truth.sum() / size
             lift = entry(*(precision[k] / base for k in ("value", "low", "high")), level=LEVEL, n=int(picked.sum()))
             rows.append(row | {"precision": precision, "recall": exact(hits, int(truth.sum()), LEVEL), "lift": lift})
-    said = [{key: Says(5, 1) if key == "selection" else value for key, value in row.items()} for row in rows]
-    return {"quality": said, "truth_share": float(truth.mean())}
+    named = [{key: Says(5, 1) if key == "selection" else value for key, value in row.items()} for row in rows]
+    return {"quality": named, "truth_share": float(truth.mean())}
 
 
 def _tops(place: Any) -> dict[str, Mask]:

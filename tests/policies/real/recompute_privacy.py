@@ -96,7 +96,10 @@ def _resolved(members: Floats, others: Floats, half: Mask, fpr: float) -> dict[s
     # The lowest observed threshold above which at most the share `fpr` of the setting half lies.
     threshold = min(t for t in setting if (setting > t).mean() <= fpr)
     rates = {"tpr": members > threshold, "realised_fpr": others[~half] > threshold}
-    return row | {name: banded(hits, LEVEL, MINIMUM_CELL) for name, hits in rates.items()}
+    found = {name: banded(hits, LEVEL, MINIMUM_CELL) for name, hits in rates.items()}
+    return row | {
+        name: one | ({"withheld": Says(MINIMUM_CELL)} if one["value"] is None else {}) for name, one in found.items()
+    }
 
 
 def curve_complaints(points: Sequence[dict[str, Any]], members: Floats, others: Floats) -> list[str]:
