@@ -306,8 +306,8 @@ class Exposure(Record):
     maximum."""
     flagged: Estimate | None = None
     by_group: tuple[Measurement, ...] = ()
-    smallest_p: float | None = None
-    """The least p-value that the reserve allows."""
+    p_steps: int | None = None
+    """P-values are multiples of one in this many: the reserve and one more."""
     fewest_marked: int | None = None
     """Records that must reach the least p-value together before Benjamini-Hochberg lets any through."""
 

@@ -93,7 +93,7 @@ def exposure(
         bands=_bands(found.value, flag, persons, level=level, minimum=minimum),
         flagged=published_rate(flag, persons, level=level, minimum=minimum),
         by_group=by_group,
-        smallest_p=1 / (others + 1),
+        p_steps=others + 1,
         fewest_marked=ceil(round(count / (settings.level * (others + 1)), 9)),
     )
     return Exposed(public, level, found, p, flag)

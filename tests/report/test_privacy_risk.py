@@ -42,7 +42,7 @@ def measured() -> AuditResult:
         bands=(RiskBand(low=0.5, high=0.6, share=wilson(3649, 4000)),
                RiskBand(low=0.6, high=0.75, share=wilson(351, 4000)),
                RiskBand(low=0.75, high=1.0, share=wilson(0, 4000))),
-        flagged=BAND, by_group=groups, smallest_p=1 / 4001, fewest_marked=10,
+        flagged=BAND, by_group=groups, p_steps=4001, fewest_marked=10,
     )  # fmt: skip
     attack = AttackPart(
         status="assessed", title="Likelihood ratio", source="Carlini et al. 2022", models=64,

@@ -128,7 +128,7 @@ def _exposure(book: Book, found: Exposure) -> dict[str, object]:
         "average": wording.sentence(found.average, "score") if found.average is not None else "",
         "nothing": "" if found.average_of_nothing is None else wording.value(found.average_of_nothing, "score"),
         "flagged": wording.sentence(found.flagged, "share") if found.flagged is not None else "",
-        "smallest": "" if found.smallest_p is None else f"{found.smallest_p:.2g}",
+        "smallest": "" if found.p_steps is None else f"1 in {found.p_steps:,}",
         "smaller": (found.learned_from or 0) < 0.95 * (found.audited_learned_from or 0),
         "maximum": next((_between(band) for band in found.bands[::-1] if band.share.events != 0), ""),
         "bands": bands,

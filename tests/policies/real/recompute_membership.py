@@ -98,7 +98,7 @@ def expected_exposure(
         "rule": Says(LEVEL, THRESHOLD_OF_RISK, LEVEL_OF_FLAGS), "models": len(pool.inside),
         "learned_from": int(np.median(pool.inside.sum(1))), "audited_learned_from": pool.members,
         "average": average, "average_of_nothing": _nothing(pool), "flagged": share, "by_group": by_group,
-        "bands": _bands(risk, flag), "smallest_p": 1 / (1 + len(others)),
+        "bands": _bands(risk, flag), "p_steps": 1 + len(others),
         "fewest_marked": next(m for m in range(1, 10**7) if len(p) <= LEVEL_OF_FLAGS * m * (1 + len(others)) + 1e-9),
     }  # fmt: skip
     rows = {f"{AVERAGE} /  / ": {"estimate": average}, f"{SHARE} /  / ": {"estimate": share}}
