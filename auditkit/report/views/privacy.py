@@ -8,6 +8,11 @@ from auditkit.result import AttackPart, AuditResult, Duplicates, Exposure, Priva
 
 FOLD = 8
 """Bins beyond which the table of the tail stands in two or three columns of pairs."""
+JOINED = "Bands that would tell of a few persons are joined."
+SCATTER = (
+    "Each risk is an estimate from few models and scatters about its true value, so the upper bands hold more records "
+    "than truly belong there; a record counts as exposed only by the lower limit of its own interval."
+)
 EXPECTED_AT_LEAST = 10.0
 """Expected false positives below which a point of the curve is not drawn."""
 
@@ -121,7 +126,7 @@ def _exposure(book: Book, found: Exposure) -> dict[str, object]:
         Row((Cell(_between(band)), estimate_cell(band.share, "share"))) for band in found.bands
     ]
     columns = (Column("Risk of the record"), Column("Share of training records", numeric=True, wide=True))
-    notes = [*methods_note([band.share for band in found.bands]), "Bands that would tell of a few persons are joined."]
+    notes = [*methods_note([band.share for band in found.bands]), JOINED, SCATTER]
     bands = book.table("Membership risk of the training records", columns, rows, notes=notes) if rows else None
     return {
         "exposure": found,
