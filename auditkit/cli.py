@@ -106,13 +106,13 @@ def _run(arguments: argparse.Namespace) -> int:
         from auditkit.run import STAGES, run  # loads torch: seconds
     columns = (TextColumn("{task.description:<10}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bars:
-        tasks = {name: bars.add_task(name, total=1, start=False) for name in STAGES}
+        tasks = {name: bars.add_task(name, total=1, start=False, visible=False) for name in STAGES}
 
         def begin(stage: str) -> None:
             for name in STAGES[: STAGES.index(stage)]:
                 bars.update(tasks[name], total=1, completed=1)
             bars.start_task(tasks[stage])
-            bars.update(tasks[stage], total=None)
+            bars.update(tasks[stage], total=None, visible=True)
 
         outcome = run(arguments.policy, out=arguments.out, as_of=arguments.as_of, progress=begin)
         for task in tasks.values():

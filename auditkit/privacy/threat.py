@@ -6,7 +6,7 @@ from auditkit.policy.schema import Deployment, PrivacySettings
 from auditkit.result import NOT_STATED
 
 NOT_TESTED = (
-    "Per-record exposure: how likely one record's membership is guessed; that needs retrained models.",
+    "Per-record exposure: how likely one record's membership is guessed; that needs models retrained for the attack.",
     "Membership inference with reference models (LiRA, RMIA), calibrated loss, or the course of training.",
     "Membership inference from decisions alone, or by an attacker who poisoned the training records.",
     "Membership of a person whose several records are put together.",
