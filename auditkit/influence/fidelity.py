@@ -209,8 +209,8 @@ def _rows(found: Fidelity, slices: Sequence[SliceInfluence], floor: float) -> tu
     text = (
         f"Rank correlation of the predicted effect of leaving out a random half of the training records with the "
         f"measure after retraining without them, over n = {overall.n} halves, mean over {count} measures; "
-        f"{100 * overall.level:g} % interval {overall.low:.3f} to {overall.high:.3f} (jackknife over models of Fisher's z, "
-        f"bias-corrected); {beside} the policy's floor of {floor:g}. {found.recipe}"
+        f"{100 * overall.level:g} % interval {overall.low:.3f} to {overall.high:.3f} (jackknife over models of "
+        f"Fisher's z, bias-corrected, widened to the value); {beside} the policy's floor of {floor:g}. {found.recipe}"
     )
     rows = [Quality(name="fidelity to retraining", value=value, text=text, warns=value < floor), _ceiling_row(found)]
     known = [
