@@ -124,14 +124,15 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from auditkit.preflight import check
+    from auditkit.preflight import Tables, check
 
     console = Console(highlight=False, soft_wrap=True)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     codes = []
+    tables: Tables = {}
     for policy in arguments.policies:
         try:
-            prepared = check(policy)
+            prepared = check(policy, tables=tables)
         except AuditError as error:
             _complain(errors, error)
             codes.append(error.exit_code)
