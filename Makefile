@@ -44,7 +44,7 @@ format: setup ## lay the code out with ruff
 	$(BIN)/ruff format .
 
 prove: setup ## the acceptance lines at full size; figures go to benchmarks/results, dated
-	@OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -m pytest -m prove --proof-dir benchmarks/results --timeout 3600 --durations=15 $(PYTEST_FLAGS)
+	@OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -m pytest -m prove --proof-dir=benchmarks/results --timeout 3600 --durations=15 $(PYTEST_FLAGS)
 
 clean: ## remove .venv, caches and built packages; audits stay
 	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

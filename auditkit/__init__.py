@@ -13,6 +13,7 @@ The map, in the order in which data flows (ARCHITECTURE in short):
     fairness    group statistics with intervals
     influence   which training records a slice's treatment rests on
     privacy     what the model gives away about membership
+    bank        retrained models, on which influence is held against retraining
     subject     the audited model and its table, by adapter
     stats       intervals, bootstrap, multiplicity, ROC
     report      JSON, HTML and PDF of one result

@@ -106,13 +106,13 @@ def _run(arguments: argparse.Namespace) -> int:
         from auditkit.run import STAGES, run  # loads torch: seconds
     columns = (TextColumn("{task.description:<10}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bars:
-        tasks = {name: bars.add_task(name, total=1, start=False) for name in STAGES}
+        tasks = {name: bars.add_task(name, total=1, start=False, visible=False) for name in STAGES}
 
         def begin(stage: str) -> None:
             for name in STAGES[: STAGES.index(stage)]:
                 bars.update(tasks[name], total=1, completed=1)
             bars.start_task(tasks[stage])
-            bars.update(tasks[stage], total=None)
+            bars.update(tasks[stage], total=None, visible=True)
 
         outcome = run(arguments.policy, out=arguments.out, as_of=arguments.as_of, progress=begin)
         for task in tasks.values():
@@ -124,14 +124,15 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from auditkit.preflight import check
+    from auditkit.preflight import Tables, check
 
     console = Console(highlight=False, soft_wrap=True)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     codes = []
+    tables: Tables = {}
     for policy in arguments.policies:
         try:
-            prepared = check(policy)
+            prepared = check(policy, tables=tables)
         except AuditError as error:
             _complain(errors, error)
             codes.append(error.exit_code)

@@ -20,6 +20,8 @@ from auditkit.subject.types import Split, Subject, Table
 
 SPLITS: tuple[Split, ...] = ("train", "reserve", "evaluation")
 ID_LIKE = re.compile(r"\w(?:[\w./-]*\w)?")
+READ_FOR_THE_TABLE = frozenset({"data", "protected", "intersections", "model", "report"})
+"""Sections of the policy on which the table depends; `report` for its minimum cell."""
 NOT_TEXT = frozenset({"cases", "where", "data", "model", "protected", "intersections", "extends"})
 
 
@@ -38,15 +40,23 @@ class Prepared:
     """Keys of the policy -> `file:line:column`."""
 
 
-def prepare(path: Path) -> Prepared:
+Tables = dict[str, Table]
+"""Tables read in one call, so that many policies on one base read their data once."""
+
+
+def prepare(path: Path, *, tables: Tables | None = None) -> Prepared:
     """Load the policy at `path` and open its data and model.
+
+    Args:
+        path: the policy file.
+        tables: what was read for other policies of the same call; filled here. None reads afresh.
 
     Raises:
         PolicyError, DataError, ModelError, IntegrityError: with every complaint of its kind at once.
     """
     from auditkit.subject.open import open_subject
 
-    loaded, table = prepare_data(path)
+    loaded, table = prepare_data(path, tables=tables)
     if loaded.policy.data.id is not None:
         require_no_ids(loaded.resolved, table, loaded.locate)
     frameworks = tuple(load_framework(name) for name in loaded.policy.frameworks)
@@ -105,7 +115,7 @@ def _texts(value: Any, keys: tuple[str | int, ...]) -> Iterator[tuple[tuple[str 
         yield keys, value
 
 
-def prepare_data(path: Path) -> tuple[LoadedPolicy, Table]:
+def prepare_data(path: Path, *, tables: Tables | None = None) -> tuple[LoadedPolicy, Table]:
     """Load the policy at `path` and read its data; the model may not exist yet.
 
     Raises:
@@ -114,11 +124,19 @@ def prepare_data(path: Path) -> tuple[LoadedPolicy, Table]:
     from auditkit.subject.table import read_table
 
     loaded = load(path)
-    return loaded, read_table(loaded.policy, loaded.locate)
+    read = {} if tables is None else tables
+    key = loaded.policy.model_dump_json(include=set(READ_FOR_THE_TABLE))
+    if key not in read:
+        read[key] = read_table(loaded.policy, loaded.locate)
+    return loaded, read[key]
 
 
-def check(path: Path) -> str:
+def check(path: Path, *, tables: Tables | None = None) -> str:
     """Open everything, predict, resolve the slices; say in one sentence what is there.
+
+    Args:
+        path: the policy file.
+        tables: what was read for other policies of the same call; filled here. None reads afresh.
 
     Raises:
         AuditError: what is wrong, all at once.
@@ -126,7 +144,7 @@ def check(path: Path) -> str:
     from auditkit.subject.predict import predict
     from auditkit.subject.slices import resolve
 
-    prepared = prepare(path)
+    prepared = prepare(path, tables=tables)
     table = prepared.table
     slices = resolve(prepared.policy, table, predict(prepared.subject, table), locate=prepared.locate)
     splits = [f"{len(table.rows(s)):,} {s}" for s in ("train", "reserve", "evaluation") if len(table.rows(s))]

@@ -70,22 +70,6 @@ def font_faces() -> tuple[FontFace, ...]:
     )
 
 
-def font_path(
-    family: str, *, weight: Literal[400, 600, 700] = 400, style: Literal["normal", "italic"] = "normal"
-) -> Path:
-    """The TrueType file of one face of `font_faces()`.
-
-    Raises:
-        AuditError: the report has no such face, or its file is not installed.
-    """
-    for face, face_weight, face_style, package, name in _FACES:
-        if (face, face_weight, face_style) == (family, weight, style):
-            return _package_file(package, name)
-    known = sorted({face for face, *_ in _FACES})
-    hint = f"families: {', '.join(known)}"
-    raise AuditError(Complaint(f"no font face {family!r} {weight} {style}", hint=hint))
-
-
 def _folder(name: str, package: Path) -> Path:
     """The checkout's folder `name` beside `package`, else the packaged copy `_name` inside it.
 

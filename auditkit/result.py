@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from auditkit.errors import IntegrityError
 
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
+UNJUDGED = "No rule is stated, so nothing is judged; state `rules`. The figures are in `measurements()`."
 
 Verdict = Literal["meets", "breaches", "insufficient-evidence", "not-applicable"]
 Status = Literal["assessed", "not-applicable", "withheld"]
@@ -505,13 +506,17 @@ class AuditResult(Record):
 
     def _repr_html_(self) -> str:
         """The notebook's view: the verdict and one row per rule; the full report is `auditkit render`."""
-        cells = (
-            (finding.id, finding.verdict, finding.severity, finding.sentence) for finding in self.findings
-        )
+        cells = ((finding.id, finding.verdict, finding.severity, finding.sentence) for finding in self.findings)
         rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in cells)
         head = "<tr><th>Rule</th><th>Verdict</th><th>Severity</th><th>Finding</th></tr>"
         title, sentence = escape(self.title), escape(self.conclusion.sentence)
-        return f"<section><h3>{title}</h3><p><strong>{sentence}</strong></p><table>{head}{rows}</table></section>"
+        table = f"<table>{head}{rows}</table>" if rows else f"<p>{escape(UNJUDGED)}</p>"
+        return f"<section><h3>{title}</h3><p><strong>{sentence}</strong></p>{table}</section>"
+
+    def __str__(self) -> str:
+        """What `print` shows: the verdict and one line per rule."""
+        lines = [f"{finding.id}: {finding.verdict}. {finding.sentence}" for finding in self.findings] or [UNJUDGED]
+        return "\n".join((f"{self.title}: {self.conclusion.sentence}", *lines))
 
 
 def parse(data: object) -> AuditResult:

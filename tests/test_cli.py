@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +89,19 @@ def test_check_takes_many_policies_and_exits_with_the_strongest_code(
     assert said.out.count("policy.yaml") == 3
 
 
+def test_policies_of_one_call_read_the_same_data_once(policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from auditkit.subject import table
+
+    read, own = [], table.read_table
+    monkeypatch.setattr(table, "read_table", lambda *given: read.append(given) or own(*given))
+    text = policy.read_text()
+    others = {"threshold": text.replace("0.8", "0.7"), "group": text.replace("[female, male]", "[female, male, other]")}
+    for name, content in others.items():
+        policy.with_name(f"{name}.yaml").write_text(content)
+    assert main(["check", str(policy), *(str(policy.with_name(f"{name}.yaml")) for name in others)]) == 0
+    assert len(read) == 2  # another threshold reads nothing new, other groups do
+
+
 def test_nothing_is_written_when_the_policy_is_wrong(policy: Path) -> None:
     policy.write_text(policy.read_text().replace("op:", "opp:"))
     assert run(policy) == 2
@@ -153,3 +168,16 @@ def test_a_missing_policy_is_one_clear_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "absent.yaml" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.prove
+def test_forty_policies_on_one_base(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    base = Path(__file__).parents[1] / "policies" / "loans.yaml"
+    files = [tmp_path / f"variant-{number}.yaml" for number in range(40)]
+    for file in files:
+        file.write_text(f"extends: {base}\nname: {file.stem}\n")
+    began = time.perf_counter()
+    done = process("check", *map(str, files))
+    record_property("seconds of `auditkit check` on forty policies", round(time.perf_counter() - began, 1))
+    assert done.returncode == 0
+    assert done.stdout.count("2,000 evaluation records") == 40

@@ -67,7 +67,16 @@ def test_the_result_shows_its_verdict_in_a_notebook_and_escapes_what_it_shows() 
 
 
 def test_without_rules_nothing_is_judged_and_nothing_is_met() -> None:
-    assert audit(fitted(), rules=[]).conclusion.exit_code == 3
+    result = audit(fitted(), rules=[])
+    assert result.conclusion.exit_code == 3
+    assert "state `rules`" in result._repr_html_() and "<table>" not in result._repr_html_()
+    assert "state `rules`" in str(result)
+
+
+def test_print_shows_the_verdict_and_one_line_per_rule() -> None:
+    first, second = str(audit(fitted())).splitlines()
+    assert first.startswith("Audit from Python: ")
+    assert second.startswith("F1: breaches. ")
 
 
 def test_protected_columns_may_be_a_plain_list() -> None:

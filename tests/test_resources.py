@@ -57,12 +57,6 @@ def test_a_font_file_is_the_face_it_is_said_to_be(face: resources.FontFace) -> N
         assert family == face.family
         assert font["OS/2"].usWeightClass == face.weight
         assert bool(font["OS/2"].fsSelection & 1) == (face.style == "italic")
-    assert resources.font_path(face.family, weight=face.weight, style=face.style) == face.path
-
-
-def test_an_unknown_face_is_refused() -> None:
-    with pytest.raises(AuditError, match="no font face 'DejaVu Sans Mono' 600 normal"):
-        resources.font_path("DejaVu Sans Mono", weight=600)
 
 
 def test_a_missing_font_package_is_said_by_name() -> None:

@@ -69,7 +69,7 @@ METRICS: Mapping[str, Metric] = {
         function=fairlearn.selection_rate,
     ),
     "tpr": Metric(
-        title="True positive rate",
+        title="True-positive rate",
         formula="favourable decisions with a favourable label / favourable labels",
         source="Hardt et al., NeurIPS 2016 (equal opportunity); fairlearn.metrics.true_positive_rate",
         zero="no record with a favourable label gets the favourable decision",
@@ -80,7 +80,7 @@ METRICS: Mapping[str, Metric] = {
         function=fairlearn.true_positive_rate,
     ),
     "fpr": Metric(
-        title="False positive rate",
+        title="False-positive rate",
         formula="favourable decisions with an unfavourable label / unfavourable labels",
         source="Hardt et al., NeurIPS 2016 (equalised odds); fairlearn.metrics.false_positive_rate",
         zero="no record with an unfavourable label gets the favourable decision",
@@ -91,7 +91,7 @@ METRICS: Mapping[str, Metric] = {
         function=fairlearn.false_positive_rate,
     ),
     "fnr": Metric(
-        title="False negative rate",
+        title="False-negative rate",
         formula="unfavourable decisions with a favourable label / favourable labels",
         source="Chouldechova, Big Data 5 (2017) 153; fairlearn.metrics.false_negative_rate",
         zero="no record with a favourable label gets the unfavourable decision",
@@ -102,7 +102,7 @@ METRICS: Mapping[str, Metric] = {
         function=fairlearn.false_negative_rate,
     ),
     "tnr": Metric(
-        title="True negative rate",
+        title="True-negative rate",
         formula="unfavourable decisions with an unfavourable label / unfavourable labels",
         source="Chouldechova, Big Data 5 (2017) 153; fairlearn.metrics.true_negative_rate",
         zero="no record with an unfavourable label gets the unfavourable decision",

@@ -77,8 +77,9 @@ def notes(
     if cells.repeats:
         persons = int(cells.group_persons.sum())
         out.append(
-            f"{int(np.sum(cells.group_records)):,} records are of {persons:,} persons: persons are resampled, and "
-            "Wilson intervals use n divided by the design effect."
+            f"The {int(np.sum(cells.group_records)):,} records are of {persons:,} persons. The intervals allow for "
+            "persons with several records: the bootstrap draws persons, and Wilson intervals divide n by the design "
+            "effect."
         )
     for group in groups:
         if group.status == "unknown" and group.n != 0:

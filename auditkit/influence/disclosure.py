@@ -81,7 +81,8 @@ def _why_not(members: Mask, told: Sequence[Mask], codes: Ints, minimum: int) -> 
     if _persons(members, codes) < minimum:
         return f"fewer than {minimum} persons"
     for other in told:
-        parts = [members & ~other, other & ~members]
+        # Two sums differ by those over what is in one set alone; where that is many on either side, nobody is isolated.
+        parts = [members ^ other]
         if not (members & other).any():
             parts.append(~members & ~other)  # what two disjoint sets leave of the whole
         if any(0 < _persons(part, codes) < minimum for part in parts):

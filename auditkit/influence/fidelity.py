@@ -199,7 +199,7 @@ def _withhold(item: SliceInfluence) -> SliceInfluence:
 
 
 def _said(estimate: Estimate) -> str:
-    return f"{estimate.value:.3f} ({estimate.level:.0%} interval {estimate.low:.3f} to {estimate.high:.3f})"
+    return f"{estimate.value:.3f} ({100 * estimate.level:g} % interval {estimate.low:.3f} to {estimate.high:.3f})"
 
 
 def _rows(found: Fidelity, slices: Sequence[SliceInfluence], floor: float) -> tuple[Quality, ...]:
@@ -209,8 +209,8 @@ def _rows(found: Fidelity, slices: Sequence[SliceInfluence], floor: float) -> tu
     text = (
         f"Rank correlation of the predicted effect of leaving out a random half of the training records with the "
         f"measure after retraining without them, over n = {overall.n} halves, mean over {count} measures; "
-        f"{overall.level:.0%} interval {overall.low:.3f} to {overall.high:.3f} (jackknife over models of Fisher's z, "
-        f"bias-corrected); {beside} the policy's floor of {floor:g}. {found.recipe}"
+        f"{100 * overall.level:g} % interval {overall.low:.3f} to {overall.high:.3f} (jackknife over models of "
+        f"Fisher's z, bias-corrected, widened to the value); {beside} the policy's floor of {floor:g}. {found.recipe}"
     )
     rows = [Quality(name="fidelity to retraining", value=value, text=text, warns=value < floor), _ceiling_row(found)]
     known = [

@@ -56,6 +56,23 @@ def output_terms(problem: Problem, outputs: Tensor, targets: Tensor) -> OutputTe
     return OutputTerms(loss.detach().to(torch.float64), gradient.detach(), hessian_root(hessian))
 
 
+def loss_gradient(problem: Problem, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss [B] and r = dl/dz [B, C] at the outputs [B, C], float64: all that a first-order score needs.
+
+    Raises:
+        ModelError: the loss does not depend on the outputs. Values are not checked to be finite: no copy leaves the
+            device, so callers check once, on what they return.
+    """
+    z = outputs.detach().to(torch.float64).requires_grad_()
+    aims = targets.to(torch.float64) if targets.is_floating_point() else targets
+    with torch.enable_grad():
+        loss = problem.loss(problem.raw(z), aims)
+        if not loss.requires_grad:
+            raise ModelError("the loss does not depend on the outputs through differentiable operations")
+        (gradient,) = torch.autograd.grad(loss.sum(), z)
+    return loss.detach().to(torch.float64), gradient
+
+
 def _hessian(gradient: Tensor, z: Tensor) -> Tensor:
     # Records are independent (checked when the problem is posed), so the gradient of column c summed over the batch
     # holds row c of every record's own Hessian.

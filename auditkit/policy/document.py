@@ -7,6 +7,7 @@ into objects, so that a file can ask for nothing but mappings, lists, texts, num
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import re
@@ -21,6 +22,7 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 Mark: TypeAlias = tuple[int, int]
 """Line and column, both from 1."""
 
+TABLES: Final = (".csv", ".tsv", ".parquet", ".pq")
 LARGEST_FILE: Final = 1_000_000
 MOST_NODES: Final = 20_000
 DEEPEST: Final = 40
@@ -58,6 +60,9 @@ def read_document(path: Path) -> Document:
         PolicyError: the file is missing, unreadable, empty, too large, not UTF-8, not YAML, or not one mapping with
             unique text keys; with file:line:column wherever there is a line.
     """
+    if path.suffix.lower() in TABLES and path.is_file():
+        hint = f"`auditkit init {friendly(path)}` writes a first policy from it"
+        raise PolicyError(Complaint("this is a data file, and a policy is YAML", friendly(path), hint))
     text = _text(path)
     root = _compose(path, text)
     if root is None:
@@ -92,11 +97,19 @@ def as_json(data: object) -> str:
     return json.dumps(data, ensure_ascii=False)
 
 
+def _nearest(path: Path) -> str:
+    """A policy beside the missing file whose name is close to it, as a hint; empty when there is none."""
+    if not path.parent.is_dir():
+        return f"there is no folder {friendly(path.parent)} either"
+    close = difflib.get_close_matches(path.name, sorted(f.name for f in path.parent.glob("*.y*ml")), 1, 0.8)
+    return f"did you mean {friendly(path.parent / close[0])}?" if close else ""
+
+
 def _text(path: Path) -> str:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise PolicyError(Complaint("there is no such file", where=friendly(path))) from None
+        raise PolicyError(Complaint("there is no such file", where=friendly(path), hint=_nearest(path))) from None
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
         raise PolicyError(Complaint(f"the file cannot be read ({reason})", where=friendly(path))) from None

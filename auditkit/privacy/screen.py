@@ -34,7 +34,7 @@ from auditkit.subject.types import Floats, Grouping, Ints, Mask
 CUTOFF: Final = 3.5
 MEASURE: Final = "privacy.screen_share"
 RULE: Final = (
-    f"Flagged: modified z-score above {CUTOFF} of the cube root of self-influence (median and median absolute "
+    f"a modified z-score above {CUTOFF} of the cube root of self-influence (median and median absolute "
     "deviation over the training records). An outlier rule: it marks records unlike the others, not records "
     "shown to be exposed."
 )

@@ -99,7 +99,7 @@ def _one_rate(scores: Scores, sides: Sides, setting: Mask, fpr: float, *, level:
     """One row of `resolution`."""
     measuring, least = int((~setting).sum()), needed(fpr)
     if measuring < least or not setting.any() or _persons(scores, sides) < minimum:
-        reason = f"at a false-positive rate of {fpr!r} the measuring half needs at least {least} non-members"
+        reason = f"at a false-positive rate of {fpr!r} the measuring half needs at least {least:,} non-members"
         if measuring >= least:
             reason = _few(minimum)
         missing = Estimate(value=None, level=level, withheld=reason)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -35,11 +35,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One column: heading, whether it holds numbers (right-aligned), whether it takes the width that is left."""
+    """One column: heading, whether it holds numbers (right-aligned), takes the width that is left, or never wraps."""
 
     title: str
     numeric: bool = False
     wide: bool = False
+    tight: bool = False
+    width: Literal[0, 13, 20, 25, 30, 35, 50, 60, 70] = 0
+    """Percent of the table's width on paper; 0 follows the content."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,20 @@ class Table:
     sortable: bool = False
     inline: bool = False
     """Whether the small type stands beside the number instead of under it."""
+    even: bool = False
+    """Whether all columns but the first are equally wide on paper."""
+    splits: bool = False
+    """Whether even a short table may go over two pages."""
 
     @property
     def anchor(self) -> str:
         """Its id in the document."""
         return f"table-{self.number}"
+
+    @property
+    def dense(self) -> bool:
+        """Whether its rows are digests, one line each, so that they may stand close on paper."""
+        return any(cell.code for row in self.rows for cell in row.cells)
 
     @property
     def narrow(self) -> bool:
@@ -77,7 +89,7 @@ class Table:
     @property
     def small(self) -> bool:
         """Whether it is never split over two pages."""
-        return len(self.rows) <= (9 if self.inline else 6)
+        return not self.splits and len(self.rows) <= (9 if self.inline else 6)
 
     @property
     def short(self) -> bool:
@@ -124,6 +136,8 @@ class Book:
     headings: list[Heading] = field(default_factory=list)
     sections: frozenset[str] = frozenset()
     """Ids of the sections that this report has."""
+    numbers: Mapping[str, str] = field(default_factory=dict)
+    """Id of a section -> its number."""
     digest: str = ""
     """sha256 of audit.json."""
     _taken: set[str] = field(default_factory=set)
@@ -151,6 +165,8 @@ class Book:
         filterable: bool = False,
         sortable: bool = True,
         inline: bool = False,
+        even: bool = False,
+        splits: bool = False,
     ) -> Table:
         """The next table; more than three rows can be sorted in the HTML unless their order says something."""
         self.tables += 1
@@ -163,6 +179,8 @@ class Book:
             filterable,
             sortable and len(rows) > 3,
             inline,
+            even,
+            splits,
         )
 
     def figure(self, title: str, alt: str, drawing: tuple[bytes, int, int], *, note: str = "") -> Figure:
@@ -196,9 +214,9 @@ class Book:
 
 
 def estimate_cell(estimate: Estimate, unit: str) -> Cell:
-    """A number with its interval and n underneath, or why there is none."""
+    """A number with its interval and n underneath, in the number's unit, or why there is none."""
     sort = "" if estimate.value is None else repr(estimate.value)
-    return Cell(wording.shown(estimate, unit), wording.basis(estimate, unit), sort=sort)
+    return Cell(wording.shown(estimate, unit), wording.basis(estimate, unit, bare=True), sort=sort)
 
 
 def count_cell(number: int | None) -> Cell:

@@ -123,7 +123,7 @@ def small_multiples(panels: tuple[tuple[str, tuple[Mark, ...], float | None], ..
 def dumbbells(panels: tuple[tuple[str, tuple[Pair, ...]], ...]) -> Drawing:
     """Per direction: the share of each level among the top records (diamond) and among all (ring)."""
     rows = max(len(pairs) for _, pairs in panels)
-    figure = new_figure(0.24 * rows + 0.84)
+    figure = new_figure(0.21 * rows + 0.8)
     step = WIDTH / len(panels)
     for k, (title, pairs) in enumerate(panels):
         labels = [short(pair.label) for pair in pairs] + [""] * (rows - len(pairs))
@@ -145,7 +145,7 @@ def dumbbells(panels: tuple[tuple[str, tuple[Pair, ...]], ...]) -> Drawing:
 @lru_cache(maxsize=16)
 def roc(points: tuple[RocPoint, ...], operating: tuple[RocPoint, ...]) -> Drawing:
     """True against false positives on log axes with the chance line and the named operating points."""
-    figure = new_figure(2.6)
+    figure = new_figure(2.3)
     axes = add_axes(figure, 0.8, WIDTH - 2.2)
     axes.set_xscale("log")
     axes.set_yscale("log")

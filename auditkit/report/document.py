@@ -62,7 +62,11 @@ def _chapters(
     result: AuditResult, medium: Medium, digest: str, environment: ImmutableSandboxedEnvironment
 ) -> list[Chapter]:
     present = [section for section in SECTIONS if section.applies(result)]
-    book = Book(result, medium, sections=frozenset(section.id for section in present), digest=digest)
+    numbered = [section.id for section in present if section.numbered]
+    book = Book(
+        result, medium, sections=frozenset(section.id for section in present), digest=digest,
+        numbers={name: str(k) for k, name in enumerate(numbered, 1)},
+    )  # fmt: skip
     chapters = []
     for section in present:
         book.section += section.numbered

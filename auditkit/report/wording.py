@@ -10,7 +10,7 @@ import math
 import re
 from typing import NamedTuple
 
-from auditkit.result import Estimate, Finding, FrameworkPart, Measurement, Verdict
+from auditkit.result import Estimate, Finding, Measurement, Verdict
 
 NBSP = "\u00a0"
 NONE = "–"
@@ -47,6 +47,7 @@ WORDS = {
     "mia": "membership-inference attack",
 }
 TITLES = {
+    "privacy.train_loss": "Training loss",
     "privacy.attack_auc": "AUC of the membership attack",
     "privacy.average_risk": "Average membership risk of training records",
     "privacy.exposed_share": "Share of training records marked as exposed",
@@ -111,11 +112,12 @@ def level(estimate: Estimate) -> str:
     return f"{_trim(estimate.level * 100)}{NBSP}% interval"
 
 
-def basis(estimate: Estimate, unit: str) -> str:
-    """What stands under a number: `33.0 to 39.2 %, n = 902`, or why there is no number."""
+def basis(estimate: Estimate, unit: str, *, bare: bool = False) -> str:
+    """What stands under a number: `33.0 to 39.2 %, n = 902`, or why there is none; `bare` is without `points`."""
     if not estimate.known:
-        return estimate.withheld
-    parts = [interval(estimate, unit)]
+        return why_withheld(estimate)
+    limits = interval(estimate, unit)
+    parts = [limits.removesuffix(f"{NBSP}points") if bare else limits]
     if estimate.n is not None:
         parts.append(f"n{NBSP}={NBSP}{estimate.n:,}")
     if estimate.step:
@@ -125,10 +127,15 @@ def basis(estimate: Estimate, unit: str) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def why_withheld(estimate: Estimate) -> str:
+    """The reason without the word that already stands before it."""
+    return estimate.withheld.removeprefix("withheld: ")
+
+
 def sentence(estimate: Estimate, unit: str) -> str:
     """`0.72 (95 % interval 0.66 to 0.79, n = 902)`."""
     if not estimate.known:
-        return f"withheld: {estimate.withheld}" if estimate.withheld else "not estimable"
+        return f"withheld: {why_withheld(estimate)}" if estimate.withheld else "not estimable"
     inner = basis(estimate, unit)
     lead = f"{level(estimate)} " if estimate.low is not None and estimate.high is not None else ""
     return f"{shown(estimate, unit)} ({lead}{inner})" if inner else shown(estimate, unit)
@@ -204,15 +211,8 @@ def unit_of(finding: Finding, measurements: tuple[Measurement, ...]) -> str:
 
 
 def scope(finding: Finding) -> str:
-    """`by sex`, or `all records`."""
-    return f"by {finding.on}" if finding.on else "all records"
-
-
-def in_force(part: FrameworkPart) -> str:
-    """The state of a rule set in one sentence, with the date on which it was read."""
-    words = f"Status {part.status}, read as of {part.as_of}."
-    words += f" Effective {part.effective}." if part.effective else ""
-    return words + (f" Superseded by {part.superseded_by}." if part.superseded_by else "")
+    """What follows the measure: ` by sex`, or `, all records`."""
+    return f" by {finding.on}" if finding.on else ", all records"
 
 
 def _digits(number: float, unit: str) -> int:

@@ -14,7 +14,7 @@ from scipy import optimize, stats
 
 from auditkit.errors import NumericsError
 from auditkit.result import Estimate, Point
-from auditkit.stats.intervals import clopper_pearson, critical
+from auditkit.stats.intervals import critical
 
 Floats = NDArray[np.float64]
 
@@ -75,21 +75,6 @@ def threshold_at_fpr(negatives: ArrayLike, fpr: float) -> float:
     allowed = math.floor(fpr * scores.size + 1e-9)
     position = scores.size - 1 - min(allowed, scores.size - 1)
     return float(np.partition(scores, position)[position])
-
-
-def rate_above(values: ArrayLike, threshold: float, level: float) -> Estimate:
-    """Share of `values` strictly above `threshold` with Clopper–Pearson interval: a TPR or a realised FPR.
-
-    Right when the threshold was set on other records; on the same records the interval is too narrow.
-
-    Raises:
-        NumericsError: a value or the threshold is NaN.
-    """
-    scores = _scores(values)
-    if math.isnan(threshold):
-        message = "the threshold of a rate is NaN"
-        raise NumericsError(message)
-    return clopper_pearson(events=int((scores > threshold).sum()), n=scores.size, level=level)
 
 
 def curve(*, positives: ArrayLike, negatives: ArrayLike, max_points: int, minimum_count: int) -> tuple[Point, ...]:

@@ -6,8 +6,6 @@ not) and `score` under the audited model. A row for which it is NULL is unknown:
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import pandas as pd
 
@@ -108,22 +106,3 @@ def _cases(policy: Policy, table: Table, place: Locate, complaints: list[Complai
         message = f"{counts} are not among the evaluation records: {listing(absent)}"
         complaints.append(Complaint(message, place("cases"), "name ids of the evaluation file"))
     return found
-
-
-def group_slices(table: Table) -> tuple[Slice, ...]:
-    """One slice per group that has evaluation rows, of every attribute and intersection; measured on the mean score.
-
-    `unknown` is the attribute's evaluation rows without a known group.
-    """
-    rows = table.rows("evaluation")
-    found = []
-    for name, grouping in table.groupings.items():
-        codes = grouping.codes[rows]
-        unknown = int((codes < 0).sum())
-        for code, label in enumerate(grouping.labels):
-            mask = codes == code
-            if mask.any():
-                kind: Literal["intersection", "group"] = "intersection" if grouping.of else "group"
-                text = f"{name} = {label}"
-                found.append(Slice(text, kind, mask, text, f"Group of {name}", measure="score", unknown=unknown))
-    return tuple(found)

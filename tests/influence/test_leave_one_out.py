@@ -28,6 +28,8 @@ from tests.worlds import (
 )
 
 Record = Callable[[str, object], None]
+# In the plain suite, and again where figures are recorded.
+TWICE = pytest.mark.parametrize("run", ["plain", pytest.param("proof", marks=pytest.mark.prove)])
 
 
 def figures(predicted: Floats, actual: Floats) -> dict[str, float]:
@@ -50,7 +52,8 @@ def scored(world: SoftmaxWorld, weights: Floats, *, plain: bool = False, second_
     return score(problem, Exact().fit(problem), evaluation, form=form, second_order=second_order)
 
 
-def test_breast_cancer_every_record_retrained(record_property: Record) -> None:
+@TWICE
+def test_breast_cancer_every_record_retrained(run: str, record_property: Record) -> None:
     world = breast_cancer()
     weights = slices_of(world)
     actual, own = leave_one_out(world, weights, np.arange(len(world.x)))
@@ -79,7 +82,8 @@ def test_breast_cancer_every_record_retrained(record_property: Record) -> None:
     assert peer["pearson"] < 0.6 and peer["scale"] < 0.35
 
 
-def test_other_splits_of_breast_cancer_with_a_binary_models_penalty(record_property: Record) -> None:
+@TWICE
+def test_other_splits_of_breast_cancer_with_a_binary_models_penalty(run: str, record_property: Record) -> None:
     # Softmax with L2 2e-3 is the logistic model with one logit and L2 1e-3.
     for seed in (1, 2, 3, 4):
         world = breast_cancer(split_seed=seed, l2=2e-3)
@@ -92,7 +96,7 @@ def test_other_splits_of_breast_cancer_with_a_binary_models_penalty(record_prope
         assert all(row["pearson"] >= 0.96 and 0.9 <= row["scale"] <= 1.1 for row in rows)
 
 
-@pytest.mark.parametrize("count", [300])
+@pytest.mark.parametrize("count", [300, pytest.param(300, marks=pytest.mark.prove, id="proof")])
 def test_digits_ten_classes(count: int, record_property: Record) -> None:
     world = digits(n=count)
     masks = np.stack([world.y_eval == c for c in range(3)], axis=1).astype(np.float64)

@@ -43,6 +43,15 @@ def test_a_slice_isolates_nobody_from_a_group() -> None:
     assert found[0].withheld
 
 
+def test_sets_that_overlap_but_for_few_on_one_side_only_isolate_nobody() -> None:
+    # Rows 0-49 and 3-99: three rows are in the first alone, but fifty in the second alone.
+    found = releases([target(ROWS < 50), target(ROWS >= 3)], {}, ROWS, None, minimum=2)
+    assert [bool(r.withheld) for r in found] == [False, False]
+    slices = [target((ROWS >= 20) & (ROWS < 60)), target((ROWS >= 22) & (ROWS < 80))]
+    found = releases(slices, {}, ROWS, None, minimum=10)
+    assert [bool(r.withheld) for r in found] == [False, False]
+
+
 def test_a_slice_and_a_group_beside_it_leave_nobody_alone() -> None:
     men_told = {"sex": sexes(47, 50)}  # 3 unknown
     assert releases([target(ROWS < 47)], men_told, ROWS, None, minimum=10)[0].withheld

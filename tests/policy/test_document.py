@@ -106,6 +106,25 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
             read_document(path)
 
 
+def test_a_mistyped_name_and_a_data_file_are_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("loans.yaml", "cards.yaml", "train.csv", "train.parquet"):
+        Path(name).write_bytes(b"\xff")
+    expected = {
+        "loan.yaml": "loan.yaml: there is no such file; did you mean loans.yaml?",
+        "zebra.yaml": "zebra.yaml: there is no such file",
+        "gone/loans.yaml": "gone/loans.yaml: there is no such file; there is no folder gone either",
+        "train.csv": "train.csv: this is a data file, and a policy is YAML; "
+        "`auditkit init train.csv` writes a first policy from it",
+        "train.parquet": "train.parquet: this is a data file, and a policy is YAML; "
+        "`auditkit init train.parquet` writes a first policy from it",
+    }
+    for name, line in expected.items():
+        with pytest.raises(PolicyError) as caught:
+            read_document(Path(name))
+        assert [str(complaint) for complaint in caught.value.complaints] == [line]
+
+
 def test_friendly_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert friendly(tmp_path / "a" / "p.yaml") == "a/p.yaml"

@@ -30,7 +30,7 @@ def test_a_rate_is_judged_exactly_when_ten_false_positives_are_expected(nonmembe
     assert row.expected_false_positives == pytest.approx(measuring * fpr)
     if row.needed_n is not None:
         assert row.needed_n * fpr >= 10 - 1e-9 > (row.needed_n - 1) * fpr
-        assert str(row.needed_n) in row.tpr.withheld
+        assert f"{row.needed_n:,}" in row.tpr.withheld
 
 
 def test_the_threshold_is_set_and_measured_on_different_records() -> None:

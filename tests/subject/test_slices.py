@@ -8,7 +8,7 @@ import torch
 
 from auditkit.errors import DataError, PolicyError
 from auditkit.subject.predict import predict
-from auditkit.subject.slices import group_slices, resolve
+from auditkit.subject.slices import resolve
 from auditkit.subject.training import train_subject
 from auditkit.subject.types import Predictions, Table
 
@@ -82,23 +82,6 @@ def test_a_files_own_decision_column_is_never_mistaken_for_the_models(book: Any,
 def test_a_subquery_is_a_policy_error(book: Any, asked: tuple[Table, Predictions]) -> None:
     with pytest.raises(PolicyError):
         resolve(book.policy(slices=slices("income > (SELECT 1)")), *asked)
-
-
-def test_group_slices_are_the_groupings_on_the_evaluation_rows(book: Any) -> None:
-    protected = {
-        "sex": {"column": "sex", "groups": ["female", "male", "divers"]},
-        "age": {"column": "age", "bins": [18, 40, 62]},
-    }
-    table = book.table(protected=protected, intersections=(("sex", "age"),))
-    found = {s.name: s for s in group_slices(table)}
-    assert list(found)[:2] == ["sex = female", "sex = male"]
-    assert "sex = divers" not in found
-    evaluation = table.frame.iloc[table.rows("evaluation")]
-    np.testing.assert_array_equal(found["sex = male"].mask, evaluation["sex"] == "male")
-    young = found["sex x age = female · 18-39"]
-    np.testing.assert_array_equal(young.mask, (evaluation["sex"] == "female") & (evaluation["age"] < 40))
-    assert (young.kind, young.measure, found["sex = male"].kind) == ("intersection", "score", "group")
-    assert young.unknown == int((evaluation["age"] >= 62).sum()) > 0
 
 
 def declined(table: Table) -> Predictions:

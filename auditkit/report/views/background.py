@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from typing import Any
 
-from auditkit.report import wording
+from auditkit.report import phrasing, wording
 from auditkit.report.book import Book, Cell, Column, Row, Table, estimate_cell, methods_note
 from auditkit.report.glossary import TERMS
 from auditkit.result import AuditResult, FrameworkPart
 
 COMPARISONS, IMPACT = ("_difference", "_ratio"), "fairness.impact_ratio"
 SPLITS = {"train": "Training", "reserve": "Reserve", "evaluation": "Evaluation"}
+
+CERTAINTY = {
+    "verified": "and checked against the primary text",
+    "secondary": "in secondary sources only; check the primary text",
+    "unverified": "and not yet checked against any source",
+}
+"""How well the status and dates of a rule set are established."""
 
 
 def data(result: AuditResult, book: Book) -> dict[str, object]:
@@ -48,8 +57,22 @@ def _model_facts(result: AuditResult) -> list[tuple[str, str]]:
     parameters = wording.count(model.parameters) if model.parameters is not None else "not counted"
     return [
         ("Kind", model.kind), ("Brought by", f"{model.adapter} adapter"), ("Task", model.task),
-        ("Decision threshold", threshold), ("Parameters", parameters),
+        ("Decision threshold", threshold), ("Parameters", parameters), *_inputs(result.policy),
     ]  # fmt: skip
+
+
+def _inputs(policy: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the policy says that the model reads, and whether a protected column is among it."""
+    stated = policy.get("data") or {}
+    read = [str(column) for kind in ("numeric", "categorical") for column in stated.get(kind) or ()]
+    if not read:
+        return []
+    groups = [rule for name, rule in (policy.get("protected") or {}).items() if name != "intersections"]
+    columns = dict.fromkeys(str(rule["column"]) for rule in groups if isinstance(rule, Mapping) and "column" in rule)
+    among = [column for column in columns if column in read]
+    words = phrasing.listed(among) if among else f"none of {phrasing.listed(list(columns))}" if columns else ""
+    found = [("Inputs", ", ".join(read)), ("Protected inputs", words)]
+    return [(name, text) for name, text in found if text]
 
 
 def _model_table(result: AuditResult, book: Book) -> Table:
@@ -74,8 +97,22 @@ def frameworks(result: AuditResult, book: Book) -> dict[str, object]:
     parts = []
     for part in result.frameworks:
         heading = book.heading(part.title, f"framework-{part.id}")
-        parts.append((heading, part, wording.in_force(part), _checklist(book, part)))
+        parts.append((heading, part, in_force(part), _checklist(book, part), _notes(part)))
     return {"parts": parts}
+
+
+def in_force(part: FrameworkPart) -> str:
+    """The state of a rule set in one sentence, with the date on which it was read."""
+    words = f"Status: {part.status}, as read on {part.as_of} {CERTAINTY.get(part.certainty, part.certainty)}."
+    words += f" Effective: {part.effective}." if part.effective else ""
+    return words + (f" Superseded by {part.superseded_by}." if part.superseded_by else "")
+
+
+def _notes(part: FrameworkPart) -> list[str]:
+    """What a reader has to know, without the title over it and without what the line on its status has said."""
+    said = (f"{part.status} (as of", "status and dates are")
+    bare = [note.removeprefix(f"{part.title}: ") for note in part.notes]
+    return [note[:1].upper() + note[1:] for note in bare if not note.startswith(said)]
 
 
 def _checklist(book: Book, part: FrameworkPart) -> Table:
@@ -83,13 +120,13 @@ def _checklist(book: Book, part: FrameworkPart) -> Table:
     for item in part.items:
         if item.kind == "computed":
             link = book.link(item.evidence)
-            where = Cell("see the section" if link else item.evidence, link=link)
+            where = Cell(f"Section{wording.NBSP}{book.numbers.get(link, link)}" if link else item.evidence, link=link)
         else:
             where = Cell(item.evidence)
         kind = "computed" if item.kind == "computed" else "attested"
         rows.append(Row((Cell(item.requirement), Cell(kind), where)))
-    columns = (Column("Requirement", wide=True), Column("How"), Column("Evidence, or who attests"))
-    return book.table(f"Checklist: {part.title}", columns, rows)
+    columns = (Column("Requirement", wide=True, width=70), Column("How"), Column("Where, or by whom", tight=True))
+    return book.table(f"Checklist: {part.title}", columns, rows, splits=True)
 
 
 def method(result: AuditResult, book: Book) -> dict[str, object]:
@@ -98,7 +135,7 @@ def method(result: AuditResult, book: Book) -> dict[str, object]:
     if result.fairness.metrics:
         own = [m for m in result.fairness.metrics if not m.measure.endswith(COMPARISONS) or m.measure == IMPACT]
         rows = [Row((Cell(m.title), Cell(m.formula, m.meaning), Cell(m.source))) for m in own]
-        columns = (Column("Metric"), Column("Formula and meaning", wide=True), Column("Source"))
+        columns = (Column("Metric"), Column("Formula and meaning", wide=True, width=50), Column("Source"))
         note = (
             "A difference is the group's rate minus the reference's; a ratio is the group's rate over the reference's."
         )

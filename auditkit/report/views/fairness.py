@@ -24,6 +24,8 @@ COLUMNS_AT_MOST = 5
 COMPLEMENTS = ("fairness.tnr", "fairness.tnr_difference", "fairness.fnr_difference")
 """Measures that say the same as a printed one; they and the ratios are printed where a rule judges them."""
 PRIMARY = (SELECTION, IMPACT)
+ROUNDING = ("rounded to ", "figures rounded: ")
+"""How the result's caveats on rounding begin; the chapter says once what they mean."""
 
 
 def view(result: AuditResult, book: Book) -> dict[str, object]:
@@ -33,9 +35,30 @@ def view(result: AuditResult, book: Book) -> dict[str, object]:
     return {
         "part": part,
         "agreement": wording.LABELS[result.data.label_means],
+        "rounding": _rounding(result),
         "overall": _overall(overall, book) if overall else None,
         "attributes": [_attribute(result, book, on) for on in part.attributes],
     }
+
+
+def _rounding(result: AuditResult) -> str:
+    """Why and how some figures of the chapter are rounded, in plain words; empty when none is."""
+    steps: dict[bool, set[float]] = {True: set(), False: set()}
+    for m in result.fairness.measurements:
+        if m.estimate.step:
+            steps[m.unit == "ratio"].add(m.estimate.step)
+    said = []
+    for is_ratio, name, scale in ((False, "rates and differences", 100), (True, "ratios", 1)):
+        sizes = [f"{step * scale:g}" for step in sorted(steps[is_ratio])]
+        if sizes:
+            said.append(f"{name} to steps of {phrasing.listed(sizes, 'or')}{'' if is_ratio else ' points'}")
+    if not said:
+        return ""
+    return (
+        f"Where an exact figure would let a reader work out a count of fewer than {result.minimum_cell} persons, it is "
+        f"rounded: {' and '.join(said)}, with the interval widened to the same steps. Such figures are marked "
+        "“rounded”, and stand without n where n would tell too much."
+    )
 
 
 def pivot(measurements: Sequence[Measurement], on: str) -> Pivot:
@@ -70,10 +93,18 @@ def _attribute(result: AuditResult, book: Book, on: str) -> dict[str, object]:
         "panels": panels_figure(book, on, groups, cells, rate_tables)
         if any(rule.measure not in PRIMARY for rule in rules)
         else None,
-        "gaps": _matrices(book, f"Comparisons with the reference by {on}", groups, gaps),
-        "left": phrasing.plural(len(left), "further measure", "further measures") if left else "",
+        "gaps": _matrices(book, f"Comparisons with the reference by {on}", groups, gaps, last=_left(on, len(left))),
+        "left": "" if gaps else " ".join(_left(on, len(left))),
         "suppressed": any(group.n is None for group in groups),
     }
+
+
+def _left(on: str, number: int) -> list[str]:
+    """How many measures of an attribute are in audit.json alone."""
+    if not number:
+        return []
+    counted = phrasing.plural(number, "further measure", "further measures")
+    return [f"In audit.json: {counted} by {on}, complements of those above and ratios of rates that no rule judges."]
 
 
 def _printed(measure: str) -> bool:
@@ -89,7 +120,8 @@ def _overall(rows: Sequence[Measurement], book: Book) -> Table:
 
 def caveats(rows: Sequence[Measurement]) -> list[str]:
     """What belongs to some of the rows of a table, as one note."""
-    found = phrasing.collapsed(dict.fromkeys(caveat for row in rows for caveat in row.parts))
+    told = (caveat for row in rows for caveat in row.parts if not caveat.startswith(ROUNDING))
+    found = phrasing.collapsed(dict.fromkeys(told))
     return [f"Some numbers: {'; '.join(found)}."] if found else []
 
 
@@ -115,8 +147,12 @@ def _main_table(book: Book, on: str, groups: Sequence[Group], cells: Pivot, rule
 
 def _group_cell(group: Group) -> Cell:
     words = {"insufficient-evidence": "insufficient evidence", "unknown": "membership unknown", "empty": "no records"}
-    detail = "reference" if group.is_reference else words.get(group.status, "")
-    return Cell(group.group, "; ".join(text for text in (detail, group.reason) if text))
+    reasons = [reason for reason in group.reason.split("; ") if reason and not reason.startswith(ROUNDING)]
+    if group.is_reference:
+        reasons.insert(0, "reference")
+    elif group.status in words and not (group.status == "unknown" and reasons):
+        reasons.insert(0, words[group.status])
+    return Cell(group.group, "; ".join(reasons))
 
 
 def _size_cell(group: Group) -> Cell:
@@ -140,7 +176,10 @@ def _verdict_cell(rule: Finding, group: Group) -> Cell:
     return Cell("reference" if group.is_reference else "not judged")
 
 
-def _matrices(book: Book, title: str, groups: Sequence[Group], cells: Pivot) -> list[Table]:
+def _matrices(
+    book: Book, title: str, groups: Sequence[Group], cells: Pivot, *, last: Sequence[str] = ()
+) -> list[Table]:
+    """Measures of an attribute by group, at most five to a table; `last` are notes under the last of them."""
     measures = list(cells)
     tables = []
     parts = -(-len(measures) // COLUMNS_AT_MOST)
@@ -155,5 +194,8 @@ def _matrices(book: Book, title: str, groups: Sequence[Group], cells: Pivot) -> 
         notes = [f"Reference: {phrasing.listed(list(references))}."] if references else []
         notes += methods_note([m.estimate for m in measured])
         notes += caveats(measured)
-        tables.append(book.table(title if not start else f"{title}, continued", columns, rows, notes=notes))
+        notes += last if start + size >= len(measures) else ()
+        tables.append(
+            book.table(title if not start else f"{title}, continued", columns, rows, notes=notes, even=len(chunk) > 3)
+        )
     return tables

@@ -44,9 +44,9 @@ def main_figure(
 def _legend(ratios: bool, reference: float | None) -> str:
     words = "Dot: observed value; bar: interval."
     if reference is not None:
-        words += " Grey line: the reference group."
+        words += " Grey line: reference."
     if ratios:
-        words += " Diamond and shaded zone: below four-fifths of the reference. Dashed: 0.80, 1.25 and the rule."
+        words += " Diamond, shaded zone: below four-fifths of it. Dashed: 0.80, 1.25 and the rule."
     return words
 
 

@@ -24,6 +24,7 @@ def cover(result: AuditResult, book: Book) -> dict[str, object]:
         "facts": result.facts,
         "missing": phrasing.listed(missing),
         "records": _records(result),
+        "model": _model(result),
     }
 
 
@@ -39,10 +40,10 @@ def is_waived(finding: Finding) -> bool:
 
 
 def verdicts(result: AuditResult, book: Book) -> dict[str, object]:
-    """Every rule with its threshold, its source and its verdict; then every group that a rule judged."""
+    """Every rule with its threshold, its source and its verdict; then the groups behind it where there are several."""
     return {
         "table": _rules_table(result, book) if result.findings else None,
-        "groups": _groups_table(result, book) if any(f.groups for f in result.findings) else None,
+        "groups": _groups_table(result, book) if any(_told_apart(f) for f in result.findings) else None,
         "waivers": [f for f in result.findings if f.waiver is not None],
         "points": [f.id for f in result.findings if f.proof == "point"],
     }
@@ -60,12 +61,18 @@ def _records(result: AuditResult) -> str:
     return f"{words}; membership is unknown by {phrasing.listed(parts)}" if parts else words
 
 
+def _model(result: AuditResult) -> str:
+    threshold = result.model.threshold
+    rest = "" if threshold is None else f"; a score of {threshold:g} and above is the favourable decision"
+    return f"{result.model.kind}{rest}"
+
+
 def _rules_table(result: AuditResult, book: Book) -> Table:
     measured = result.measurements()
     rows = []
     for finding in result.findings:
         unit = wording.unit_of(finding, measured)
-        asked = f"{book.title(finding.measure)} {wording.scope(finding)}: {wording.requirement(finding, unit)}"
+        asked = f"{book.title(finding.measure)}{wording.scope(finding)}: {wording.requirement(finding, unit)}"
         rows.append(
             Row(
                 (
@@ -80,8 +87,9 @@ def _rules_table(result: AuditResult, book: Book) -> Table:
             )
         )
     columns = (
-        Column("Rule"), Column("The policy asks", wide=True), Column("Observed, worst group", numeric=True),
-        Column("Severity"), Column("Verdict"), Column("Reason"),
+        Column("Rule", width=13), Column("The policy asks", wide=True, width=30),
+        Column("Observed, worst group", numeric=True), Column("Severity"),
+        Column("Verdict"), Column("Reason", width=20),
     )  # fmt: skip
     estimates = [f.estimate for f in result.findings if f.estimate is not None]
     return book.table("Every rule and its verdict", columns, rows, notes=methods_note(estimates), filterable=True)
@@ -93,7 +101,7 @@ def _observed(finding: Finding, unit: str) -> Cell:
         return Cell("no value", estimate.withheld if estimate else "")
     near = None if estimate.step else finding.threshold
     text = wording.shown(estimate, unit) if near is None else wording.value(estimate.value, unit, near=near)
-    return Cell(text, wording.basis(estimate, unit), sort=repr(estimate.value))
+    return Cell(text, wording.basis(estimate, unit, bare=True), sort=repr(estimate.value))
 
 
 def _pill(finding: Finding) -> Cell:
@@ -103,10 +111,15 @@ def _pill(finding: Finding) -> Cell:
     return Cell(text, verdict=finding.verdict, waived=is_waived(finding), sort=order)
 
 
+def _told_apart(finding: Finding) -> bool:
+    """Whether its groups say more than its own row does."""
+    return len(finding.groups) > 1 or any(group.needed_n is not None for group in finding.groups)
+
+
 def _groups_table(result: AuditResult, book: Book) -> Table:
     measured = result.measurements()
     rows = []
-    for finding in result.findings:
+    for finding in filter(_told_apart, result.findings):
         unit = wording.unit_of(finding, measured)
         for group in finding.groups:
             reason = group.reason
@@ -121,7 +134,7 @@ def _groups_table(result: AuditResult, book: Book) -> Table:
             )
             rows.append(Row(cells, verdict=group.verdict))
     columns = (
-        Column("Rule and group"), Column("Measure"), Column("Observed", numeric=True), Column("Verdict"),
-        Column("Reason", wide=True),
+        Column("Rule and group", width=25), Column("Measure", width=13), Column("Observed", numeric=True),
+        Column("Verdict"), Column("Reason", wide=True),
     )  # fmt: skip
-    return book.table("Every group that a rule judged", columns, rows, filterable=True)
+    return book.table("Rules that judge several groups, group by group", columns, rows, filterable=True)

@@ -7,19 +7,12 @@ from collections.abc import Sequence
 from auditkit.report import charts, phrasing, wording
 from auditkit.report.book import Book, Cell, Column, Figure, Row, Table, count_cell, estimate_cell, methods_note
 from auditkit.report.drawing import short
+from auditkit.report.views.influence_method import method, quality, trust
 from auditkit.result import AuditResult, Composition, CompositionRow, Estimate, InfluencePart, SliceInfluence
 
 DETAILED_KINDS = ("slice", "case", "gap")
 DETAILED_AT_MOST = 4
 ROWS_AT_MOST = 5
-REMOVALS = {
-    "fixed": "fixed: the other records keep their weight",
-    "renormalised": "renormalised: the mean is taken over the remaining records",
-}
-FIDELITY = (
-    "Fidelity is the rank correlation between predicted and retrained measures over models retrained on random halves "
-    "of the training records: 1 is perfect, 0 is chance. Beneath it, its interval and the number of models."
-)
 DIRECTIONS = {"lowers": "lower", "raises": "raise"}
 
 
@@ -31,12 +24,13 @@ def view(result: AuditResult, book: Book) -> dict[str, object]:
     others = [s for s in part.slices if s.compositions and s not in detailed]
     return {
         "part": part,
-        "method": _method(part),
+        "method": method(part),
+        "trust": trust(part),
         "overview": overview,
         "withheld": [s for s in part.slices if s.withheld],
         "slices": [_slice(book, item) for item in detailed],
         "others": _strongest(book, others) if others else None,
-        "quality": _quality(book, part) if part.quality else None,
+        "quality": quality(book, part) if part.quality else None,
     }
 
 
@@ -44,25 +38,6 @@ def _detailed(slices: Sequence[SliceInfluence]) -> list[SliceInfluence]:
     """Slices, cases and gaps first; where the policy names none, the groups themselves."""
     told = [s for s in slices if s.compositions]
     return [s for s in told if s.kind in DETAILED_KINDS][:DETAILED_AT_MOST] or told[:2]
-
-
-def _method(part: InfluencePart) -> list[tuple[str, str]]:
-    rows = [
-        ("Estimator", " — ".join(text for text in (part.estimator, part.why_estimator) if text)),
-        ("Source", part.source),
-        ("Sign", part.sign),
-        ("Retraining meant", REMOVALS.get(part.removal, part.removal)),
-        ("Weight decay", part.weight_decay),
-        ("Damping", "" if part.damping is None else wording.significant(part.damping)),
-        ("Parameters", "" if part.parameters is None else _parameters(part)),
-        ("Training records", "" if part.n_train is None else wording.count(part.n_train)),
-    ]  # fmt: skip
-    return [(name, text) for name, text in rows if text]
-
-
-def _parameters(part: InfluencePart) -> str:
-    covered = "" if part.covered_share is None else f", {wording.percent(part.covered_share)} of them covered"
-    return f"{part.parameters:,}{covered}"
 
 
 def _overview(book: Book, part: InfluencePart) -> Table:
@@ -81,19 +56,19 @@ def _overview(book: Book, part: InfluencePart) -> Table:
         )
         rows.append(Row(cells))
     columns = (
-        Column("Measured on", wide=True), Column("n", numeric=True), Column("Measure", numeric=True),
+        Column("Measured on", wide=True, width=35), Column("n", numeric=True), Column("Measure", numeric=True),
         Column("Raising effect, 99th percentile", numeric=True),
         Column("Lowering effect, 99th percentile", numeric=True),
         Column(f"Carried by the top 1{wording.NBSP}%", numeric=True),
-        *([Column("Fidelity", numeric=True)] if measured else []),
+        *([Column("Fidelity", numeric=True, tight=True)] if measured else []),
     )  # fmt: skip
     notes = [
         "Effects are predicted changes of the measure if one training record were removed and the model retrained. "
-        "For a gap, the measure is the gap in mean favourable score. "
+        "For a gap, the measure is the gap in mean favourable score, and n counts the group named first. "
         "The last column is the share of the summed absolute effect that one record in a hundred carries.",
     ]
     if measured:
-        notes.append(FIDELITY)
+        notes.append("Beneath the fidelity: its interval and the number of models.")
     return book.table("Every measure whose training records were ranked", columns, rows, notes=notes)
 
 
@@ -198,7 +173,7 @@ def _composition(book: Book, item: SliceInfluence, direction: str, found: Sequen
             f"{phrasing.plural(len(ranked) - ROWS_AT_MOST, 'further level is', 'further levels are')} in audit.json."
         )
     title = f"Records whose removal is predicted to {DIRECTIONS[direction]} the {item.measure} of {item.name}"
-    return book.table(title, columns, rows, notes=notes, inline=True)
+    return book.table(title, columns, rows, notes=[" ".join(notes)], inline=True)
 
 
 def _lift(row: CompositionRow) -> Cell:
@@ -264,13 +239,3 @@ def _top_pattern(item: SliceInfluence, direction: str) -> Cell:
     if _banded(row.share):
         share = f"{wording.interval(row.share, 'share')} ({_band_basis(row.share)})"
     return Cell(f"{row.column} = {row.level}", f"{share}, {of_all} of all")
-
-
-def _quality(book: Book, part: InfluencePart) -> Table:
-    rows = []
-    for quality in part.quality:
-        figure = "none" if quality.value is None else wording.significant(quality.value)
-        state = "read with care" if quality.warns else "in order"
-        rows.append(Row((Cell(quality.name), Cell(figure), Cell(state), Cell(quality.text))))
-    columns = (Column("Check"), Column("Figure", numeric=True), Column("State"), Column("What it means", wide=True))
-    return book.table("How far these rankings can be trusted", columns, rows)

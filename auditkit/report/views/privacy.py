@@ -40,7 +40,7 @@ def _measures(book: Book, part: PrivacyPart) -> Table:
         Row((
             Cell(book.title(m.measure), book.place(m)),
             estimate_cell(m.estimate, m.unit),
-            Cell(m.estimate.method or "not stated", "; ".join(m.parts)),
+            Cell(m.estimate.method or ("not stated" if m.estimate.known else wording.NONE), "; ".join(m.parts)),
         ))
         for m in part.measurements
         if (part.screen is None or m not in part.screen.by_group)
@@ -198,7 +198,7 @@ def _where(book: Book, screen: Screen) -> Table:
             reasons.setdefault(m.estimate.withheld or "not estimable", []).append(f"{m.on} = {m.group}")
     notes += [f"Not shown ({reason}): {phrasing.listed(names)}." for reason, names in reasons.items()]
     columns = (Column("Pattern"), Column("Share", numeric=True), Column("Of what", wide=True))
-    return book.table("Where the outsized records are", columns, rows, notes=notes, inline=True)
+    return book.table("Where the outsized records are", columns, rows, notes=notes, inline=True, splits=True)
 
 
 def _tail_table(book: Book, screen: Screen) -> Table | None:

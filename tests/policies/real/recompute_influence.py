@@ -183,10 +183,19 @@ def _slice(world: World, measure: Measure, effects: Floats, value: float) -> dic
     carried = float(np.sort(np.abs(effects))[-top:].sum() / np.abs(effects).sum()) if deep else None
     stated = world.policy.get("slices", {}).get(measure.name, {})
     return {
-        "name": measure.name, "kind": measure.kind, "n": measure.n, "value": value, "p99_raises": raises,
+        "name": measure.name, "kind": measure.kind, "n": _told(world, measure), "value": value, "p99_raises": raises,
         "p99_lowers": lowers, "share_in_top_1pct": carried, "compositions": compositions(world, effects),
         "where": stated.get("where", ""), "why": Says(names=(stated.get("why", ""), *_labels(world))),
     }  # fmt: skip
+
+
+def _told(world: World, measure: Measure) -> int | None:
+    """The count; of a gap only where every group of its attribute, and unknown membership, reaches the minimum cell."""
+    if measure.kind != "gap":
+        return measure.n
+    (attribute,) = (a for a in world.attributes if measure.name.startswith(f"{a.name}: "))
+    counts = np.unique(attribute.codes["evaluation"], return_counts=True)[1]
+    return None if any(0 < count < MINIMUM_CELL for count in counts) else measure.n
 
 
 def _labels(world: World) -> list[str]:
