@@ -300,8 +300,6 @@ class Exposure(Record):
     """Records that a retrained model learned from (median); `audited_learned_from` those of the audited one."""
     audited_learned_from: int | None = None
     average: Estimate | None = None
-    average_of_nothing: float | None = None
-    """What the average shows where membership changes nothing: what chance leaves with so many models."""
     bands: tuple[RiskBand, ...] = ()
     """From 0.5 upwards; bands that would tell of a few persons are joined. The highest that is not empty holds the
     maximum."""

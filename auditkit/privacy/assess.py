@@ -56,8 +56,8 @@ def assess(
         settings: the policy's privacy section.
         deployment: the policy's deployment facts.
         minimum_cell: smallest number of persons that a public number may tell of.
-        generator: draws the half of the non-members that sets thresholds, and samples for the duplicate
-            distance.
+        generator: draws the half of the non-members that sets thresholds, samples for the duplicate
+            distance, and bootstrap samples of the retrained models.
         level: coverage of the intervals; each on its own, not simultaneous.
         retrained: models on halves of training and reserve records, or None, and `no_retrained` says why.
 
@@ -72,6 +72,7 @@ def assess(
         DataError: the splits' feature columns differ or hold infinite numbers.
     """
     codes = _person_codes(persons)
+    (for_risk,) = generator.spawn(1)
     gaps = _gaps(predictions, train_labels, train_decisions, codes, level=level, minimum=minimum_cell)
     attacked = tried(
         predictions,
@@ -100,6 +101,7 @@ def assess(
         groupings=groupings,
         persons=codes.get("train"),
         settings=settings,
+        generator=for_risk,
         level=level,
         minimum=minimum_cell,
     )

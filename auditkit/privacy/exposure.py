@@ -48,6 +48,7 @@ def exposure(
     groupings: Mapping[str, Grouping],
     persons: Ints | None,
     settings: PrivacySettings,
+    generator: np.random.Generator,
     level: float,
     minimum: int,
 ) -> Exposed:
@@ -57,7 +58,8 @@ def exposure(
         retrained: models with and without each record, training records first; None, and `absent` says why.
         scores: the likelihood-ratio attack's scores on the audited model.
         labels: [N] 1.0 favourable. groupings: codes [N]. persons: [N] or None.
-        settings: the policy's level and risk threshold. level: coverage of intervals. minimum: minimum cell.
+        settings: the policy's level and risk threshold. generator: draws bootstrap samples of models.
+        level: coverage of intervals. minimum: minimum cell.
 
     P-values and risks are by record: persons with several records are not put together.
     """
@@ -69,7 +71,7 @@ def exposure(
     if support(everyone, persons) < minimum:
         few = f"fewer than {minimum} persons or records"
         return Exposed(Exposure(status="withheld", reason=few), level)
-    found = risk.measure(members, level=level)
+    found = risk.measure(members, level=level, generator=generator)
     p = risk.conformal(scores.members, scores.nonmembers)
     survives = stats.false_discovery_control(p, method="bh") <= settings.level
     flag = np.asarray(survives & (found.low > settings.risk_threshold), dtype=np.bool_)
@@ -89,7 +91,6 @@ def exposure(
         learned_from=int(np.median(retrained.inside.sum(axis=1))),
         audited_learned_from=count,
         average=risk.average(members, level=level),
-        average_of_nothing=risk.average_of_nothing(members),
         bands=_bands(found.value, flag, persons, level=level, minimum=minimum),
         flagged=published_rate(flag, persons, level=level, minimum=minimum),
         by_group=by_group,

@@ -14,13 +14,16 @@ import numpy as np
 from scipy import stats
 
 from auditkit.privacy.membership import Retrained
-from auditkit.privacy.shrinkage import Moments, Spread, moments, shrink
+from auditkit.privacy.mixture import AGAIN, Observed, grid_for, law, likelihood, posterior, starting
+from auditkit.privacy.shrinkage import moments, shrink
 from auditkit.result import Estimate
-from auditkit.subject.types import Floats
+from auditkit.subject.types import Floats, Ints
 
-AVERAGE_METHOD: Final = "mean over training records; jackknife over retrained models"
-GRID: Final = 4000
-FOLDED_TO, FOLDED_STEPS = 8.0, 8001
+AVERAGE_METHOD: Final = "mean over training records of empirical-Bayes risk; jackknife over retrained models"
+REPLICATES: Final = 40
+"""Bootstrap samples of models, for what is not known of the law of distances."""
+FEWEST: Final = 20
+"""Records below which no law of their distances can be estimated."""
 
 
 @dataclass(frozen=True)
@@ -32,59 +35,54 @@ class Risk:
     high: Floats
 
 
-def measure(known: Retrained, *, level: float) -> Risk:
-    """Risk of every record of the pool.
+def measure(known: Retrained, *, level: float, generator: np.random.Generator) -> Risk:
+    """Risk of every record of the pool, drawn to what all records have in common.
 
-    The estimate of |d| is biased upwards, by more the fewer the models. With h = n_in n_out / (n_in + n_out),
-    d^ sqrt(h) is noncentral t about d sqrt(h) with f degrees of freedom. Hedges' factor 1 - 3 / (4f - 1) takes out its
-    scale (J. Educ. Stat. 6 (1981) 107). Taking |.| folds it, so the distance reported is the one whose folded normal
-    estimate has the mean observed (Leone et al., Technometrics 3 (1961) 543); 0 below that of no distance. Interval:
-    models are the sample; the limits of d invert the normal approximation
-    P(T < t) = Phi((t (1 - 1/4f) - d sqrt(h)) / sqrt(1 + t²/2f)) (Abramowitz & Stegun 26.7.10).
-    sigma² is pooled over both sides and shrunken over records (`shrinkage`).
+    value_i = E[Phi(|d_i| / 2)] under the record's posterior (`mixture`); sigma² is pooled over both sides and shrunken
+    over records (`shrinkage`). Interval: quantiles of the posterior, averaged over laws estimated on REPLICATES
+    bootstrap samples of models and records.
 
-    Unbiased record by record, not among records picked for a high value: those lie too high on the mean (with 64 models
-    of a logistic regression, records put at 0.6 to 0.7 had 0.54), so picked records are judged by `low`.
+    Measured on digits (898 members, 64 models, 32 others as targets): stated and observed success differ by 0.015 on
+    the mean over bands, 0.02 with 16 models; 95 % intervals held the value of 256 further models for 0.95 of records.
     Wrong where margins are far from normal, or vary much more over models without the record than over those with it;
     and too high where the retrained models learned from fewer records than the audited one.
 
     Args:
-        known: margins and membership [B, P] of B models. level: coverage of each record's own interval.
+        known: margins and membership [B, P] of B models. level: coverage of each record's interval.
+        generator: draws the bootstrap samples of models.
     """
-    sides = moments(known.margin, known.inside), moments(known.margin, ~known.inside)
-    spread, weight = _pooled(*sides), _weight(*sides)
-    distance, freedom = _distance(*sides, spread), spread.freedom
-    t = distance * np.sqrt(weight)
-    z = float(stats.norm.ppf(0.5 + level / 2))
-    middle, half = t * (1 - 1 / (4 * freedom)), z * np.sqrt(1 + t**2 / (2 * freedom))
-    root = np.sqrt(np.maximum(weight, 1e-12))
-    known_at_all = weight > 0
+    seen, kept = _observed(known)
+    nothing = np.full(known.margin.shape[1], 0.5)
+    if len(seen.t) < FEWEST:
+        return Risk(nothing, nothing.copy(), np.ones_like(nothing))
+    grid = grid_for(seen)
+    given, success = likelihood(seen, grid), _risk(grid)
+    fitted = law(given, start=starting(grid))
+    laws = [fitted, *_resampled(known, grid, generator)]
+    low, high = _quantiles(posterior(given, laws), success, level)
+    value = posterior(given, [fitted]) @ success
     return Risk(
-        np.where(known_at_all, _risk(_corrected(distance, freedom, weight)), 0.5),
-        np.where(known_at_all, _risk(np.maximum(middle - half, 0.0) / root), 0.5),
-        np.where(known_at_all, _risk((middle + half) / root), 1.0),
+        _entered(nothing, kept, value),
+        _entered(nothing, kept, np.minimum(low, value)),
+        _entered(np.ones_like(nothing), kept, np.maximum(high, value)),
     )
 
 
 def average(known: Retrained, *, level: float) -> Estimate:
     """Mean risk of the records given, with a jackknife interval over models (Efron & Tibshirani 1993, chapter 11)."""
-    value = _mean(known)
-    models = len(known.inside)
+    models, n = known.margin.shape
+    value, fitted, grid = _mean(known)
+    if value is None or fitted is None or grid is None:
+        return Estimate(value=None, level=level, n=n, method=AVERAGE_METHOD, withheld=f"fewer than {FEWEST} records")
     kept = ~np.eye(models, dtype=np.bool_)
-    others = np.array([_mean(Retrained(known.margin[rows], known.inside[rows])) for rows in kept])
+    others = np.array(
+        [_mean(Retrained(known.margin[rows], known.inside[rows]), start=fitted, grid=grid)[0] for rows in kept]
+    )
+    # A law taken up from a fitted one has had more EM steps; they are compared with each other, not with the value.
     error = float(np.sqrt((models - 1) / models * np.square(others - others.mean()).sum()))
     width = float(stats.t.ppf(0.5 + level / 2, models - 1)) * error
     low, high = max(0.5, value - width), min(1.0, value + width)
-    return Estimate(value=value, low=low, high=high, level=level, n=known.margin.shape[1], method=AVERAGE_METHOD)
-
-
-def average_of_nothing(known: Retrained) -> float:
-    """What `average` shows on the mean where membership changes no margin: chance leaves some distance, cut at 0."""
-    sides = moments(known.margin, known.inside), moments(known.margin, ~known.inside)
-    freedom = float(np.median(_pooled(*sides).freedom))
-    weight = len(known.inside) / 4
-    t = stats.t.ppf((np.arange(GRID) + 0.5) / GRID, freedom)
-    return float(_risk(_corrected(np.abs(t) / np.sqrt(weight), np.asarray(freedom), np.asarray(weight))).mean())
+    return Estimate(value=value, low=low, high=high, level=level, n=n, method=AVERAGE_METHOD)
 
 
 def conformal(members: Floats, nonmembers: Floats) -> Floats:
@@ -98,37 +96,57 @@ def conformal(members: Floats, nonmembers: Floats) -> Floats:
     return np.asarray((1 + reached) / (len(ordered) + 1), dtype=np.float64)
 
 
-def _mean(known: Retrained) -> float:
-    sides = moments(known.margin, known.inside), moments(known.margin, ~known.inside)
-    spread, weight = _pooled(*sides), _weight(*sides)
-    found = _risk(_corrected(_distance(*sides, spread), spread.freedom, weight))
-    return float(np.where(weight > 0, found, 0.5).mean())
+def _observed(known: Retrained) -> tuple[Observed, Ints]:
+    """Distances of the records that some models hold and others lack, and their positions."""
+    inside, outside = moments(known.margin, known.inside), moments(known.margin, ~known.inside)
+    kept = np.flatnonzero((inside.n > 0) & (outside.n > 0))
+    n, k = inside.n[kept], outside.n[kept]
+    spread = shrink((inside.squares + outside.squares)[kept], np.maximum(n + k - 2, 0))
+    weight = np.asarray(n * k / (n + k), dtype=np.float64)
+    distance = (inside.mean - outside.mean)[kept] / np.sqrt(spread.variance)
+    return Observed(distance * np.sqrt(weight), spread.freedom, weight), kept
 
 
-def _pooled(inside: Moments, outside: Moments) -> Spread:
-    return shrink(inside.squares + outside.squares, np.maximum(inside.n + outside.n - 2, 0))
+def _resampled(known: Retrained, grid: Floats, generator: np.random.Generator) -> list[Floats]:
+    """Laws of REPLICATES bootstrap samples of the models and of the records."""
+    found = []
+    for _ in range(REPLICATES):
+        models = generator.integers(0, len(known.inside), len(known.inside))
+        records = generator.integers(0, known.margin.shape[1], known.margin.shape[1])
+        seen, _ = _observed(Retrained(known.margin[np.ix_(models, records)], known.inside[np.ix_(models, records)]))
+        found.append(law(likelihood(seen, grid), start=starting(grid), steps=AGAIN))
+    return found
 
 
-def _weight(inside: Moments, outside: Moments) -> Floats:
-    """Weights h [P]: 1/h is the variance of the difference of the two means in units of sigma²."""
-    return np.asarray(inside.n * outside.n / (inside.n + outside.n), dtype=np.float64)
+def _mean(
+    known: Retrained, *, start: Floats | None = None, grid: Floats | None = None
+) -> tuple[float | None, Floats | None, Floats | None]:
+    """Mean risk, the law and its grid; None where the records are too few."""
+    seen, kept = _observed(known)
+    if len(seen.t) < FEWEST:
+        return None, None, None
+    grid = grid_for(seen) if grid is None else grid
+    given = likelihood(seen, grid)
+    fitted = law(given, start=starting(grid)) if start is None else law(given, start=start, steps=AGAIN)
+    everyone = np.full(known.margin.shape[1], 0.5)
+    everyone[kept] = posterior(given, [fitted]) @ _risk(grid)
+    return float(everyone.mean()), fitted, grid
 
 
-def _distance(inside: Moments, outside: Moments, spread: Spread) -> Floats:
-    gap = np.nan_to_num(inside.mean - outside.mean)
-    return np.asarray(np.abs(gap) / np.sqrt(spread.variance), dtype=np.float64)
+def _quantiles(mixture: Floats, success: Floats, level: float) -> tuple[Floats, Floats]:
+    """Both ends [P] of the interval of the success whose law is `mixture` [P, G]."""
+    order = np.argsort(success, kind="stable")
+    reached = np.cumsum(mixture[:, order], axis=1)
+    tail = (1 - level) / 2
+    ends = [np.minimum((reached < share).sum(axis=1), len(success) - 1) for share in (tail, 1 - tail)]
+    return success[order][ends[0]], success[order][ends[1]]
 
 
-def _corrected(distance: Floats, freedom: Floats, weight: Floats) -> Floats:
-    """Distance whose folded estimate has the mean observed; 0 where no distance has one so small."""
-    hedges = 1 - 3 / (4 * freedom - 1)
-    root = np.sqrt(np.maximum(weight, 1e-12))
-    grid = np.linspace(0.0, FOLDED_TO, FOLDED_STEPS)
-    folded = np.sqrt(2 / np.pi) * np.exp(-(grid**2) / 2) + grid * (2 * stats.norm.cdf(grid) - 1)
-    seen = hedges * distance * root
-    # Beyond the grid folding changes nothing.
-    return np.asarray(np.where(seen < FOLDED_TO, np.interp(seen, folded, grid), seen) / root, dtype=np.float64)
+def _entered(everyone: Floats, kept: Ints, values: Floats) -> Floats:
+    found = everyone.copy()
+    found[kept] = values
+    return found
 
 
 def _risk(distance: Floats) -> Floats:
-    return np.asarray(stats.norm.cdf(distance / 2), dtype=np.float64)
+    return np.asarray(stats.norm.cdf(np.abs(distance) / 2), dtype=np.float64)

@@ -37,7 +37,7 @@ def assessed(known: Retrained, scores: Scores, *, minimum: int = 10, sex: Floats
     codes = np.arange(n) % 2 if sex is None else sex.astype(np.int64)
     return exposure(
         known, scores, absent="", labels=np.ones(n), groupings={"sex": Grouping("sex", ("f", "m"), codes, "m", True)},
-        persons=None, settings=PrivacySettings(), level=0.95, minimum=minimum,
+        persons=None, settings=PrivacySettings(), generator=np.random.default_rng(0), level=0.95, minimum=minimum,
     )  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def test_a_recipe_that_leaks_marks_nobody_in_a_model_that_did_not() -> None:
 def test_without_retrained_models_the_reason_stands_in_every_row() -> None:
     found = exposure(
         None, None, absent="no reserve", labels=np.ones(5), groupings={}, persons=None, settings=PrivacySettings(),
-        level=0.95, minimum=10,
+        generator=np.random.default_rng(0), level=0.95, minimum=10,
     )  # fmt: skip
     assert found.public.status == "not-applicable" and found.public.reason == "no reserve"
     assert {m.measure: m.estimate.withheld for m in measurements(found)} == {

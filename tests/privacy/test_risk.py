@@ -19,40 +19,82 @@ def _known(rng: np.random.Generator, distance: Floats, models: int) -> Retrained
     return Retrained(margin, inside)
 
 
+def _measured(known: Retrained, seed: int = 0) -> risk.Risk:
+    return risk.measure(known, level=0.95, generator=np.random.default_rng(seed))
+
+
 @pytest.mark.parametrize("models", [24, 64])
-@pytest.mark.parametrize("distance", [1.0, 2.0, 3.0])
-def test_risk_is_that_of_the_law_and_its_interval_covers(models: int, distance: float) -> None:
-    found = risk.measure(_known(np.random.default_rng(models), np.full(4000, distance), models), level=0.95)
+@pytest.mark.parametrize("law", ["same", "exponential", "few"])
+def test_risk_is_calibrated_among_records_picked_for_a_high_value_and_its_interval_covers(
+    models: int, law: str
+) -> None:
+    rng = np.random.default_rng(models)
+    distance = {
+        "same": np.full(4000, 1.5),
+        "exponential": rng.exponential(0.7, 4000),
+        "few": np.where(np.arange(4000) < 200, 3.0, 0.0),
+    }[law]
+    found = _measured(_known(rng, distance, models))
     exact = stats.norm.cdf(distance / 2)
-    assert np.median(found.value) == pytest.approx(exact, abs=0.01)
-    covered = ((found.low <= exact) & (exact <= found.high)).mean()
-    assert 0.93 < covered < 0.97
-    # One-sided: the lower limit lies above the truth for about one record in forty.
-    assert (found.low > exact).mean() < 0.035
+    assert np.mean(found.value) == pytest.approx(np.mean(exact), abs=0.01)
+    for low, high in ((0.5, 0.6), (0.6, 0.7), (0.7, 0.8), (0.8, 1.0)):
+        band = (found.value >= low) & (found.value < high)
+        if band.sum() >= 100:
+            assert found.value[band].mean() == pytest.approx(exact[band].mean(), abs=0.03)
+    assert ((found.low <= exact + 1e-9) & (exact - 1e-9 <= found.high)).mean() > 0.92
+    assert (found.low > exact + 1e-9).mean() < 0.04
     assert ((found.low <= found.value) & (found.value <= found.high)).all()
 
 
-def test_the_upward_bias_of_few_models_is_corrected() -> None:
-    rng = np.random.default_rng(0)
-    distance = np.abs(rng.normal(0, 0.5, 6000))
-    few = _known(rng, distance, 16)
-    inside, outside = (np.ma.array(few.margin, mask=m) for m in (~few.inside, few.inside))
+def test_an_estimate_record_by_record_lies_too_high_among_those_picked_and_this_one_does_not() -> None:
+    rng = np.random.default_rng(5)
+    distance = np.where(rng.random(6000) < 0.1, 1.0, 0.0)
+    known = _known(rng, distance, 32)
+    inside, outside = (np.ma.array(known.margin, mask=m) for m in (~known.inside, known.inside))
     pooled = np.sqrt((inside.var(0, ddof=1) + outside.var(0, ddof=1)) / 2)
-    raw = float(stats.norm.cdf(np.abs(inside.mean(0) - outside.mean(0)) / pooled / 2).mean())
-    exact = float(stats.norm.cdf(distance / 2).mean())
-    found = risk.average(few, level=0.95)
-    assert found.value is not None
-    assert raw - exact > 0.03
-    assert abs(found.value - exact) < 0.5 * (raw - exact)
+    alone = stats.norm.cdf(np.asarray(np.abs(inside.mean(0) - outside.mean(0)) / pooled) / 2)
+    exact = stats.norm.cdf(distance / 2)
+    picked = np.argsort(-alone)[:600]
+    assert alone[picked].mean() - exact[picked].mean() > 0.05
+    value = _measured(known).value
+    picked = np.argsort(-value)[:600]
+    assert value[picked].mean() == pytest.approx(exact[picked].mean(), abs=0.02)
 
 
-def test_where_membership_changes_nothing_the_average_is_what_chance_leaves() -> None:
-    for models in (16, 64):
-        known = _known(np.random.default_rng(models), np.zeros(8000), models)
-        found = risk.average(known, level=0.95)
-        assert found.value == pytest.approx(risk.average_of_nothing(known), abs=0.004)
-        assert (risk.measure(known, level=0.95).low == 0.5).mean() > 0.93
+@pytest.mark.parametrize("models", [16, 64])
+def test_where_membership_changes_nothing_nearly_nothing_is_left(models: int) -> None:
+    known = _known(np.random.default_rng(models), np.zeros(8000), models)
+    found = risk.average(known, level=0.95)
     assert found.value is not None and found.value < 0.53
+    each = _measured(known)
+    assert each.value.max() < 0.56
+    assert each.low.max() < 0.53
+
+
+def test_the_average_and_its_interval_are_those_of_the_law() -> None:
+    covered = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        distance = rng.exponential(0.6, 1500)
+        found = risk.average(_known(rng, distance, 32), level=0.95)
+        assert found.value is not None and found.low is not None and found.high is not None
+        exact = stats.norm.cdf(distance / 2).mean()
+        assert found.value == pytest.approx(exact, abs=0.012)
+        covered += found.low - 0.004 <= exact <= found.high + 0.004
+    assert covered >= 16
+
+
+def test_the_bootstrap_is_drawn_from_the_generator_alone() -> None:
+    known = _known(np.random.default_rng(1), np.random.default_rng(2).exponential(0.7, 300), 24)
+    one, two, other = _measured(known, 1), _measured(known, 1), _measured(known, 2)
+    np.testing.assert_array_equal(one.low, two.low)
+    np.testing.assert_array_equal(one.value, other.value)
+
+
+def test_too_few_records_have_no_law_and_so_no_risk() -> None:
+    found = _measured(_known(np.random.default_rng(1), np.full(5, 3.0), 24))
+    assert (found.value == 0.5).all() and (found.low == 0.5).all() and (found.high == 1.0).all()
+    assert risk.average(_known(np.random.default_rng(1), np.full(5, 3.0), 24), level=0.95).withheld
 
 
 def test_least_squares_with_normal_noise_has_the_risk_of_its_leverage() -> None:
@@ -79,12 +121,13 @@ def test_least_squares_with_normal_noise_has_the_risk_of_its_leverage() -> None:
             else:
                 predicted[k, i] = x[i] @ inverse @ moment
     exact = stats.norm.cdf(leverage * np.abs(residual) / (sigma * np.sqrt(own * (1 + (1 - leverage) ** 2) / 2)) / 2)
-    found = risk.measure(Retrained(predicted, inside), level=0.95)
+    found = _measured(Retrained(predicted, inside))
     assert np.ptp(exact) > 0.3
     # Monte-Carlo error of 128 models: sqrt(2/pi) phi(d/2) / 2 / sqrt(32) on average, 0.027 at most.
     assert np.abs(found.value - exact).mean() < 0.03
     assert abs((found.value - exact).mean()) < 0.01
-    assert ((found.low <= exact) & (exact <= found.high)).mean() > 0.9
+    # The law of 150 records is known less well than that of thousands.
+    assert ((found.low <= exact) & (exact <= found.high)).mean() > 0.85
 
 
 def test_conformal_p_values_are_uniform_for_strangers_and_never_below_their_resolution() -> None:
@@ -100,6 +143,6 @@ def test_conformal_p_values_are_uniform_for_strangers_and_never_below_their_reso
 def test_a_record_that_every_model_holds_or_lacks_has_no_risk_that_is_known() -> None:
     known = _known(np.random.default_rng(3), np.full(30, 4.0), 20)
     known.inside[:, 0], known.inside[:, 1] = True, False
-    found = risk.measure(known, level=0.95)
+    found = _measured(known)
     assert (found.value[:2] == 0.5).all() and (found.low[:2] == 0.5).all() and (found.high[:2] == 1.0).all()
     assert (found.value[2:] > 0.8).all() and np.isfinite(found.low).all()

@@ -38,7 +38,7 @@ def measured() -> AuditResult:
     )  # fmt: skip
     exposure = Exposure(
         status="assessed", rule="Marked: by two tests.", models=64, learned_from=3000, audited_learned_from=4000,
-        average=Estimate(value=0.533, low=0.531, high=0.536, n=4000, method="jackknife"), average_of_nothing=0.525,
+        average=Estimate(value=0.533, low=0.531, high=0.536, n=4000, method="jackknife"),
         bands=(RiskBand(low=0.5, high=0.6, share=wilson(3649, 4000)),
                RiskBand(low=0.6, high=0.75, share=wilson(351, 4000)),
                RiskBand(low=0.75, high=1.0, share=wilson(0, 4000))),
@@ -68,9 +68,8 @@ def text() -> str:
     [
         "64 retrained models", "Outsized self-influence (measured)", "the 5 % of the training records with the highest",
         "self-influence, highest 1%", "The largest risk lies in the band from 0.60, below 0.75",
-        "so these risks lie on the high side", "Where membership changes nothing, that many models show 0.525",
         "at least 10 records must reach it together", "Not shown, as it would tell of a few persons",
-        "The attack “Likelihood ratio”",
+        "so these risks lie on the high side", "The attack “Likelihood ratio”",
     ],
 )  # fmt: skip
 def test_the_report_says_it(text: str, words: str) -> None:

@@ -10,8 +10,8 @@ FOLD = 8
 """Bins beyond which the table of the tail stands in two or three columns of pairs."""
 JOINED = "Bands that would tell of a few persons are joined."
 SCATTER = (
-    "Each risk is an estimate from few models and scatters about its true value, so the upper bands hold more records "
-    "than truly belong there; a record counts as exposed only by the lower limit of its own interval."
+    "Each risk is the mean of what the retrained models leave possible, drawn to what all training records have in "
+    "common; a record counts as exposed only by the lower limit of its own interval."
 )
 EXPECTED_AT_LEAST = 10.0
 """Expected false positives below which a point of the curve is not drawn."""
@@ -131,7 +131,6 @@ def _exposure(book: Book, found: Exposure) -> dict[str, object]:
     return {
         "exposure": found,
         "average": wording.sentence(found.average, "score") if found.average is not None else "",
-        "nothing": "" if found.average_of_nothing is None else wording.value(found.average_of_nothing, "score"),
         "flagged": wording.sentence(found.flagged, "share") if found.flagged is not None else "",
         "smallest": "" if found.p_steps is None else f"1 in {found.p_steps:,}",
         "smaller": (found.learned_from or 0) < 0.95 * (found.audited_learned_from or 0),
