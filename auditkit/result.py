@@ -307,8 +307,6 @@ class Exposure(Record):
     by_group: tuple[Measurement, ...] = ()
     p_steps: int | None = None
     """P-values are multiples of one in this many: the reserve and one more."""
-    fewest_marked: int | None = None
-    """Records that must reach the least p-value together before Benjamini-Hochberg lets any through."""
 
 
 class PrivacyPart(Record):

@@ -15,8 +15,13 @@ from typing import Final, Literal, TypeAlias
 Family: TypeAlias = Literal["fairness", "model", "privacy"]
 Unit: TypeAlias = Literal["rate", "points", "ratio", "score", "nats", "share"]
 TPR_AT_FPR: Final = "privacy.tpr_at_fpr_"
-LIRA_TPR_AT_FPR: Final = "privacy.lira_tpr_at_fpr_"
-ATTACKS: Final = {TPR_AT_FPR: "the membership attack", LIRA_TPR_AT_FPR: "the likelihood-ratio attack"}
+ATTACKS: Final = {
+    TPR_AT_FPR: "the membership attack",
+    "privacy.lira_tpr_at_fpr_": "the likelihood-ratio attack",
+    "privacy.lira_offline_tpr_at_fpr_": "the offline likelihood-ratio attack",
+    "privacy.rmia_tpr_at_fpr_": "the relative-likelihood attack",
+    "privacy.calibrated_tpr_at_fpr_": "the calibrated-loss attack",
+}
 """Prefix of the measure of each attack's success at a false-positive rate -> the attack in words."""
 
 
@@ -48,6 +53,11 @@ def _ratio(title: str) -> Measure:
     return Measure(title, "fairness", True, "ratio", 0.0, float("inf"), "1 is equality with the reference group")
 
 
+def _auc(attack: str) -> Measure:
+    words = "0.5 is an attacker who learns nothing"
+    return Measure(f"AUC of {attack}", "privacy", False, "score", 0.0, 1.0, words)
+
+
 MEASURES: Final[dict[str, Measure]] = {
     "fairness.selection_rate": _rate("Selection rate", "favourable decisions in the group"),
     "fairness.tpr": _rate("True-positive rate", "favourable decisions among favourable labels"),
@@ -73,13 +83,11 @@ MEASURES: Final[dict[str, Measure]] = {
     "model.accuracy": Measure(
         "Accuracy", "model", False, "rate", 0.0, 1.0, "more is more decisions that agree with the label"
     ),
-    "privacy.attack_auc": Measure(
-        "AUC of the membership attack", "privacy", False, "score", 0.0, 1.0, "0.5 is an attacker who learns nothing"
-    ),
-    "privacy.lira_auc": Measure(
-        "AUC of the likelihood-ratio attack", "privacy", False, "score", 0.0, 1.0,
-        "0.5 is an attacker who learns nothing",
-    ),
+    "privacy.attack_auc": _auc("the membership attack"),
+    "privacy.lira_auc": _auc("the likelihood-ratio attack"),
+    "privacy.lira_offline_auc": _auc("the offline likelihood-ratio attack"),
+    "privacy.rmia_auc": _auc("the relative-likelihood attack"),
+    "privacy.calibrated_auc": _auc("the calibrated-loss attack"),
     "privacy.average_risk": Measure(
         "Average membership risk of training records", "privacy", False, "score", 0.0, 1.0,
         "0.5 is an attacker who guesses no better than by a coin",

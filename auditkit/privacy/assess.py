@@ -63,7 +63,8 @@ def assess(
 
     Returns:
         The public part, and restricted arrays by name: `screen_rank` [N] int64, `screen_flag` [N] bool,
-        `duplicate_cluster` [N] int64, `attack_setting_half` [K] bool, `lira_train` [N], `lira_reserve` [K], `risk`,
+        `duplicate_cluster` [N] int64, `attack_setting_half` [K] bool, `<attack>_train` [N] and
+        `<attack>_reserve` [K] of each attack with retrained models, `risk`,
         `risk_low`, `membership_p` and `exposed_flag` [N], as far as they exist. Sample weights
         play no part.
 
@@ -95,7 +96,7 @@ def assess(
     )
     exposed = exposure.exposure(
         retrained,
-        attacked.scores.get("lira"),
+        attacked.scores.get("lira-offline"),
         absent=attacked.reason or no_retrained,
         labels=train_labels,
         groupings=groupings,
@@ -159,8 +160,10 @@ def _restricted(
         "duplicate_cluster": None if found is None else found.cluster,
         "attack_setting_half": attacked.setting,
     }
-    if "lira" in attacked.scores:
-        arrays |= {"lira_train": attacked.scores["lira"].members, "lira_reserve": attacked.scores["lira"].nonmembers}
+    for name, scores in attacked.scores.items():
+        if ATTACKS[name].needs_retrained:
+            key = name.replace("-", "_")
+            arrays |= {f"{key}_train": scores.members, f"{key}_reserve": scores.nonmembers}
     return {name: array for name, array in arrays.items() if array is not None}
 
 

@@ -2,14 +2,16 @@
 
 A record is marked as exposed only if (1) the lower limit of its risk passes the policy's threshold: models of this
 recipe give such a record away; and (2) it survives Benjamini-Hochberg at the policy's level on conformal p-values
-against the reserve: the audited model itself does. Public: bands, an average, shares; records stay restricted.
+against the reserve: the audited model itself does. The first test looks at retrained models only and the second at the
+audited one, so the second judges no more than those whom the first picked; its statistic (`lira_offline`) follows one
+law for all records that were not learned, so being picked for a high risk does not make a p-value small. Public:
+bands, an average, shares; records stay restricted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
 from typing import Final
 
 import numpy as np
@@ -56,7 +58,7 @@ def exposure(
 
     Args:
         retrained: models with and without each record, training records first; None, and `absent` says why.
-        scores: the likelihood-ratio attack's scores on the audited model.
+        scores: the offline likelihood-ratio attack's scores on the audited model.
         labels: [N] 1.0 favourable. groupings: codes [N]. persons: [N] or None.
         settings: the policy's level and risk threshold. generator: draws bootstrap samples of models.
         level: coverage of intervals. minimum: minimum cell.
@@ -73,8 +75,7 @@ def exposure(
         return Exposed(Exposure(status="withheld", reason=few), level)
     found = risk.measure(members, level=level, generator=generator)
     p = risk.conformal(scores.members, scores.nonmembers)
-    survives = stats.false_discovery_control(p, method="bh") <= settings.level
-    flag = np.asarray(survives & (found.low > settings.risk_threshold), dtype=np.bool_)
+    flag = _marked(found.low > settings.risk_threshold, p, settings.level)
     by_group, _ = compose(
         flag,
         groupings=groupings,
@@ -95,9 +96,16 @@ def exposure(
         flagged=published_rate(flag, persons, level=level, minimum=minimum),
         by_group=by_group,
         p_steps=others + 1,
-        fewest_marked=ceil(round(count / (settings.level * (others + 1)), 9)),
     )
     return Exposed(public, level, found, p, flag)
+
+
+def _marked(picked: Mask, p: Floats, level: float) -> Mask:
+    """Those of the records picked that survive Benjamini-Hochberg among themselves."""
+    flag = np.zeros(len(p), dtype=np.bool_)
+    if picked.any():
+        flag[picked] = stats.false_discovery_control(p[picked], method="bh") <= level
+    return flag
 
 
 def measurements(found: Exposed) -> tuple[Measurement, ...]:
@@ -118,8 +126,8 @@ def arrays(found: Exposed) -> dict[str, Floats | Mask]:
 def _rule(settings: PrivacySettings, level: float) -> str:
     return (
         f"Marked: the lower limit of the record's {level:.0%} interval of risk exceeds {settings.risk_threshold:g}, "
-        f"and it survives Benjamini–Hochberg at level {settings.level:g} on conformal p-values of the audited model "
-        f"against the reserve."
+        f"and among those records it survives Benjamini–Hochberg at level {settings.level:g} on conformal p-values of "
+        f"the offline likelihood ratio of the audited model against the reserve."
     )
 
 

@@ -7,7 +7,7 @@ from auditkit.result import NOT_STATED
 
 WITHOUT_RISK = "Per-record exposure: how likely one record's membership is guessed; that needs retrained models."
 WITHOUT_MODELS = "Membership inference with reference models (LiRA, RMIA), calibrated loss, or the course of training."
-WITH_MODELS = "Membership inference by RMIA, calibrated loss, quantile regression, or the course of training."
+WITH_MODELS = "Membership inference by quantile regression, or from the course of training."
 NOT_TESTED = (
     "Membership inference from decisions alone, or by an attacker who poisoned the training records.",
     "Membership of a person whose several records are put together.",

@@ -52,12 +52,22 @@ TITLES = {
     "privacy.average_risk": "Average membership risk of training records",
     "privacy.exposed_share": "Share of training records marked as exposed",
     "privacy.lira_auc": "AUC of the likelihood-ratio attack",
+    "privacy.lira_offline_auc": "AUC of the offline likelihood-ratio attack",
+    "privacy.rmia_auc": "AUC of the relative-likelihood attack",
+    "privacy.calibrated_auc": "AUC of the calibrated-loss attack",
     "privacy.train_evaluation_gap": "Gap between evaluation and training loss",
     "privacy.accuracy_gap": "Gap between training and evaluation accuracy",
     "privacy.screen_share": "Share of training records with outsized self-influence",
     "model.accuracy": "Accuracy",
 }
 """Titles of measures for which the result brings no note of its own."""
+ATTACKS = {
+    "lira_": " of the likelihood-ratio attack",
+    "lira_offline_": " of the offline likelihood-ratio attack",
+    "rmia_": " of the relative-likelihood attack",
+    "calibrated_": " of the calibrated-loss attack",
+}
+"""Prefix of an attack's measures -> the attack in words; the plain attack has none."""
 LABELS = {
     "outcome": (
         "The label records what happened afterwards, so error rates compare the decision with the outcome.",
@@ -188,9 +198,9 @@ def measure_title(measure: str, titles: dict[str, str]) -> str:
     if measure in named:
         return named[measure]
     name = measure.rsplit(".", 1)[-1] if not re.search(r"\d", measure) else measure.split(".", 1)[-1]
-    at = re.fullmatch(r"(lira_)?tpr_at_fpr_([0-9.e-]+)", name)
+    at = re.fullmatch(r"([a-z_]*)tpr_at_fpr_([0-9.e-]+)", name)
     if at:
-        attack = " of the likelihood-ratio attack" if at[1] else ""
+        attack = ATTACKS.get(at[1], "")
         return f"True-positive rate{attack} at a false-positive rate of {percent(float(at[2]))}"
     words = " ".join(WORDS.get(word, word) for word in name.split("_"))
     return words[:1].upper() + words[1:]

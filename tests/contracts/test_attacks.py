@@ -86,7 +86,7 @@ def test_planted_memorised_rows_rank_on_top(name: str) -> None:
     # The plain attack finds what is easier than all others; the others find what is easier than it was without them.
     effect = 6.0 if ATTACKS[name].needs_retrained else 14.0
     scores = ATTACKS[name].score(_world(rng, members=1000, nonmembers=2000, planted=40, effect=effect))
-    assert len(set(np.argsort(-scores.members)[:40]) & set(range(40))) >= 38
+    assert len(set(np.argsort(-scores.members)[:40]) & set(range(40))) >= 36
     half = strength.halve(2000, None, rng)
     (row,) = strength.resolution(scores, ALONE, half, (0.01,), level=0.95, minimum=10)
     assert row.tpr.low is not None

@@ -11,6 +11,7 @@ import pytest
 from auditkit.errors import NumericsError
 from auditkit.policy.schema import Deployment, PrivacySettings
 from auditkit.privacy.assess import assess
+from auditkit.privacy.registry import ATTACKS
 from auditkit.result import NOT_STATED, PrivacyPart
 from auditkit.subject.types import Predictions
 
@@ -26,9 +27,9 @@ def test_one_assessment_says_everything_it_should(make_world: Callable[..., dict
     assert part.status == "assessed"
     assert set(values) == {
         "privacy.train_loss", "privacy.evaluation_loss", "privacy.train_evaluation_gap", "privacy.accuracy_gap",
-        "privacy.attack_auc", "privacy.tpr_at_fpr_0.001", "privacy.tpr_at_fpr_0.01", "privacy.tpr_at_fpr_0.1",
-        "privacy.lira_auc", "privacy.lira_tpr_at_fpr_0.001", "privacy.lira_tpr_at_fpr_0.01",
-        "privacy.lira_tpr_at_fpr_0.1", "privacy.average_risk", "privacy.exposed_share", "privacy.screen_share",
+        "privacy.average_risk", "privacy.exposed_share", "privacy.screen_share",
+        *(attack.auc for attack in ATTACKS.values()),
+        *(f"privacy.{a.measures}tpr_at_fpr_{rate}" for a in ATTACKS.values() for rate in (0.001, 0.01, 0.1)),
     }  # fmt: skip
     assert values["privacy.train_evaluation_gap"] > 0  # type: ignore[operator]
     train, reserve = world["predictions"].loss_train, world["predictions"].loss_reserve

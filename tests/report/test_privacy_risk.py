@@ -42,7 +42,7 @@ def measured() -> AuditResult:
         bands=(RiskBand(low=0.5, high=0.6, share=wilson(3649, 4000)),
                RiskBand(low=0.6, high=0.75, share=wilson(351, 4000)),
                RiskBand(low=0.75, high=1.0, share=wilson(0, 4000))),
-        flagged=BAND, by_group=groups, p_steps=4001, fewest_marked=10,
+        flagged=BAND, by_group=groups, p_steps=4001,
     )  # fmt: skip
     attack = AttackPart(
         status="assessed", title="Likelihood ratio", source="Carlini et al. 2022", models=64,
@@ -68,7 +68,7 @@ def text() -> str:
     [
         "64 retrained models", "Outsized self-influence (measured)", "the 5 % of the training records with the highest",
         "self-influence, highest 1%", "The largest risk lies in the band from 0.60, below 0.75",
-        "at least 10 records must reach it together", "Not shown, as it would tell of a few persons",
+        "The reserve allows no p-value below 1 in 4,001", "Not shown, as it would tell of a few persons",
         "so these risks lie on the high side", "The attack “Likelihood ratio”",
     ],
 )  # fmt: skip

@@ -31,8 +31,9 @@ from tests.policies.real.recompute_findings import expected_conclusion, expected
 from tests.policies.real.recompute_influence import Dense, Removals, expected_influence
 from tests.policies.real.recompute_measures import measures_of
 from tests.policies.real.recompute_membership import (
+    ATTACKS,
+    expected_attacks,
     expected_exposure,
-    expected_lira,
     expected_quality,
     hold_pool,
     read_pool,
@@ -169,7 +170,7 @@ def _privacy(audited: Audited) -> dict[str, Any]:
         names = ("attack_auc", "tpr_at_fpr_0.001", "tpr_at_fpr_0.01", "tpr_at_fpr_0.1")
         nothing = entry(level=LEVEL, withheld=Says())
         rows = {f"privacy.{name} /  / ": {"estimate": nothing} for name in names}
-        rows |= {f"{name} /  / ": {"estimate": nothing} for name in expected_lira(None, None, None, None)[0]}
+        rows |= {f"{name} /  / ": {"estimate": nothing} for name in expected_attacks(None, None, None, {})[0]}
         rows |= expected_exposure(None, audited.world, None, {})[0]
         return {"measurements": rows, "screen": {"rule": Says(3.5)}}
     half = audited.restricted("attack_setting_half")
@@ -195,12 +196,16 @@ def _membership(audited: Audited, half: Floats) -> Any:
     """The attack by retrained models, after their answers were held against the recipe."""
     pool = read_pool(audited.world, audited.folder / "restricted")
     if pool is None:
-        return *expected_lira(None, None, None, None), *expected_exposure(None, audited.world, None, {})
+        return *expected_attacks(None, None, None, {}), *expected_exposure(None, audited.world, None, {})
     hold_pool(audited.dense, pool)
-    scores = (audited.restricted("lira_train"), audited.restricted("lira_reserve"))
+    scores = {name: _kept_scores(audited, name) for name in ATTACKS}
     kept = {name: audited.restricted(name) for name in ("risk", "risk_low", "membership_p", "exposed_flag")}
-    attack = expected_lira(pool, audited.answers.loss, half, scores)
-    return *attack, *expected_exposure(pool, audited.world, scores, kept)
+    attack = expected_attacks(pool, audited.answers.loss, half, scores)
+    return *attack, *expected_exposure(pool, audited.world, scores["lira_offline"], kept)
+
+
+def _kept_scores(audited: Audited, attack: str) -> tuple[Floats, Floats]:
+    return audited.restricted(f"{attack}_train"), audited.restricted(f"{attack}_reserve")
 
 
 def keyed(document: dict[str, Any]) -> dict[str, Any]:
@@ -239,10 +244,9 @@ def result_complaints(audited: Audited) -> list[str]:
     if privacy["roc"]:
         losses = audited.answers.loss
         found += curve_complaints(privacy["roc"]["points"], -losses["train"], -losses["reserve"])
-    for attack in privacy["attacks"]:
+    for name, attack in zip(ATTACKS, privacy["attacks"], strict=True):
         if attack["roc"]:
-            scores = (audited.restricted("lira_train"), audited.restricted("lira_reserve"))
-            found += curve_complaints(attack["roc"]["points"], *scores)
+            found += curve_complaints(attack["roc"]["points"], *_kept_scores(audited, name))
     if privacy["screen"] and privacy["screen"]["tail"]:
         found += tail_complaints(privacy["screen"]["tail"]["points"], audited.removals.own)
     return found

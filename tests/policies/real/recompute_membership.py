@@ -23,7 +23,6 @@ from tests.policies.real.recompute_privacy import FALSE_POSITIVE_RATES, expected
 from tests.policies.real.recompute_rates import banded, entry, exact
 
 AVERAGE, SHARE, LEVEL_OF_FLAGS, THRESHOLD_OF_RISK = "privacy.average_risk", "privacy.exposed_share", 0.10, 0.75
-TITLE, AUC, TPR = "Likelihood ratio (LiRA, online)", "privacy.lira_auc", "privacy.lira_tpr_at_fpr_"
 
 
 @dataclass(frozen=True)
@@ -63,17 +62,26 @@ def hold_pool(dense: Dense, pool: Pool) -> None:
         np.testing.assert_allclose(pool.loss[k], np.logaddexp(0, z) - label * z, rtol=1e-6, atol=1e-7)
 
 
-def expected_lira(pool: Pool | None, loss: Any, half: Mask | None, scores: tuple[Floats, Floats] | None) -> Any:
-    """Measurements and the attack's part; `scores` are the audit's, held against ours, whose ties they decide."""
-    if pool is None or half is None or scores is None:
-        nothing = entry(level=LEVEL, withheld=Says())
-        names = (AUC, *(f"{TPR}{rate!r}" for rate in FALSE_POSITIVE_RATES))
-        return dict.fromkeys(names, nothing), []
-    own = likelihood_ratios(pool, np.concatenate([loss["train"], loss["reserve"]]))
-    np.testing.assert_allclose(np.concatenate(scores), own, rtol=1e-7, atol=1e-7)
-    measured, success = expected_success(*scores, half, auc=AUC, tpr=TPR)
-    roc = success["roc"] | {"method": Says(MINIMUM_CELL)}
-    return measured, [success | {"roc": roc, "title": TITLE, "models": len(pool.inside)}]
+def expected_attacks(pool: Pool | None, loss: Any, half: Mask | None, kept: dict[str, tuple[Floats, Floats]]) -> Any:
+    """Measurements and parts of the attacks with retrained models.
+
+    `kept` are the audit's scores, held against ours; they decide ties.
+    """
+    measured: dict[str, Any] = {}
+    parts = []
+    for key, (title, auc, tpr, again) in ATTACKS.items():
+        if pool is None or half is None:
+            nothing = entry(level=LEVEL, withheld=Says())
+            measured |= dict.fromkeys((auc, *(f"{tpr}{rate!r}" for rate in FALSE_POSITIVE_RATES)), nothing)
+            parts.append({})
+            continue
+        own = again(pool, np.concatenate([loss["train"], loss["reserve"]]))
+        np.testing.assert_allclose(np.concatenate(kept[key]), own, rtol=1e-7, atol=1e-7)
+        rows, success = expected_success(*kept[key], half, auc=auc, tpr=tpr)
+        roc = success["roc"] | {"method": Says(MINIMUM_CELL)}
+        measured |= rows
+        parts.append(success | {"roc": roc, "title": title, "models": len(pool.inside)})
+    return measured, parts
 
 
 def expected_exposure(
@@ -92,7 +100,9 @@ def expected_exposure(
     members, others = scores
     p = np.array([(1 + (others >= score).sum()) / (1 + len(others)) for score in members])
     np.testing.assert_allclose(kept["membership_p"], p)
-    flag = _survivors(p, LEVEL_OF_FLAGS) & (low > THRESHOLD_OF_RISK)
+    flag, picked = np.zeros(len(p), dtype=bool), low > THRESHOLD_OF_RISK
+    if picked.any():
+        flag[picked] = _survivors(p[picked], LEVEL_OF_FLAGS)
     np.testing.assert_array_equal(kept["exposed_flag"], flag)
     average, share = _average(pool), banded(flag, LEVEL, MINIMUM_CELL)
     by_group = group_shares(world, flag, SHARE)
@@ -101,7 +111,6 @@ def expected_exposure(
         "learned_from": int(np.median(pool.inside.sum(1))), "audited_learned_from": pool.members,
         "average": average, "flagged": share, "by_group": by_group,
         "bands": _bands(risk, flag), "p_steps": 1 + len(others),
-        "fewest_marked": next(m for m in range(1, 10**7) if len(p) <= LEVEL_OF_FLAGS * m * (1 + len(others)) + 1e-9),
     }  # fmt: skip
     rows = {f"{AVERAGE} /  / ": {"estimate": average}, f"{SHARE} /  / ": {"estimate": share}}
     return rows | by_group, part
@@ -269,6 +278,47 @@ def likelihood_ratios(pool: Pool, loss: Floats) -> Floats:
         spread = np.sqrt((prior * centre + squares) / freedom * (1 + 1 / np.maximum(n, 1)))
         found += sign * (stats.t.logpdf((target - mean) / spread, freedom) - np.log(spread))
     return np.where(enough, found, 0.0)
+
+
+def surprise(pool: Pool, loss: Floats) -> Floats:
+    """Place among the models without the record, by Student's t, on the normal scale."""
+    target = -np.log(np.expm1(np.maximum(loss, 1e-15)))
+    sides = [pool.margin[~pool.inside[:, i], i] for i in range(len(loss))]
+    n = np.array([len(side) for side in sides])
+    assert n.min() > 1
+    squares = np.array([((side - side.mean()) ** 2).sum() for side in sides])
+    prior, centre = smyth(squares / (n - 1), n - 1)
+    spread = np.sqrt((prior * centre + squares) / (prior + n - 1) * (1 + 1 / n))
+    law = stats.t(prior + n - 1, loc=[side.mean() for side in sides], scale=spread)
+    return np.where(law.cdf(target) < 0.5, stats.norm.ppf(law.cdf(target)), stats.norm.isf(law.sf(target)))
+
+
+def relative(pool: Pool, loss: Floats) -> Floats:
+    """Share of the reserve whose ratio of likelihoods, audited over usual, lies below the record's; ties by half."""
+    usual = np.array([
+        np.mean([np.exp(-pool.loss[side, i]).mean() for side in (pool.inside[:, i], ~pool.inside[:, i])])
+        for i in range(len(loss))
+    ])  # fmt: skip
+    ratio = -loss - np.log(usual)
+    others = ratio[pool.members :]
+    found = [(others < r).mean() + (others == r).mean() / 2 for r in ratio[: pool.members]]
+    rest = [((others < r).sum() + ((others == r).sum() - 1) / 2) / (len(others) - 1) for r in others]
+    return np.array(found + rest)
+
+
+def calibrated(pool: Pool, loss: Floats) -> Floats:
+    """The mean loss of the models without the record, less its loss."""
+    return np.array([pool.loss[~pool.inside[:, i], i].mean() for i in range(len(loss))]) - loss
+
+
+ATTACKS = {
+    "lira": ("Likelihood ratio (LiRA, online)", "privacy.lira_auc", "privacy.lira_tpr_at_fpr_", likelihood_ratios),
+    "lira_offline": (
+        "Likelihood ratio (LiRA, offline)", "privacy.lira_offline_auc", "privacy.lira_offline_tpr_at_fpr_", surprise,
+    ),
+    "rmia": ("Relative likelihood (RMIA)", "privacy.rmia_auc", "privacy.rmia_tpr_at_fpr_", relative),
+    "calibrated_loss": ("Calibrated loss", "privacy.calibrated_auc", "privacy.calibrated_tpr_at_fpr_", calibrated),
+}  # fmt: skip
 
 
 def smyth(variance: Floats, freedom: Any) -> tuple[float, float]:
