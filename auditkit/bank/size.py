@@ -17,8 +17,10 @@ from auditkit.subject.types import Subject
 BUDGET: Final = 2e11
 """Operations; about twenty seconds on one core."""
 MOST: Final = 32
-MOST_OF_POOL: Final = 64
+MOST_OF_POOL: Final = 256
 """A record's risk rests on the models with it against those without it: half of them each."""
+HELD: Final = 4e6
+"""Answers of a pool's models, models times records, that are kept as evidence at most."""
 LEAST: Final = 16
 REPEATED: Final = 4
 """One model in this many learns a subset again with another seed, where a seed changes anything."""
@@ -60,7 +62,8 @@ def _affordable(subject: Subject, pool: int, kind: Kind) -> tuple[int, str]:
         return 0, "the number of the model's parameters is not known, so neither is the work of retraining"
     each, shared = _operations(subject, subject.parameters, pool / 2)
     most = MOST_OF_POOL if kind == "pool-halves" else MOST
-    models = min(most, int(max(0.0, BUDGET - shared) / each))
+    held = max(LEAST, int(HELD / pool)) if kind == "pool-halves" else most
+    models = min(most, held, int(max(0.0, BUDGET - shared) / each))
     if models < LEAST:
         need = each * LEAST + shared
         hint = "" if kind == "pool-halves" else "; state influence.fidelity-models to retrain all the same"
@@ -68,6 +71,7 @@ def _affordable(subject: Subject, pool: int, kind: Kind) -> tuple[int, str]:
             f"{LEAST} models would take about {need:.0e} operations, and the budget is {BUDGET:.0e}{hint}"
         )
     limit = "the most that are taken by themselves" if models == most else f"what {BUDGET:.0e} operations allow"
+    limit = f"what {HELD:.0e} kept answers allow" if models == held < most else limit
     return models, f"{models} models, {limit}"
 
 

@@ -19,9 +19,11 @@ from auditkit.privacy.shrinkage import moments, shrink
 from auditkit.result import Estimate
 from auditkit.subject.types import Floats, Ints
 
-AVERAGE_METHOD: Final = "mean over training records of empirical-Bayes risk; jackknife over retrained models"
+AVERAGE_METHOD: Final = "mean over training records of empirical-Bayes risk; jackknife over groups of retrained models"
 REPLICATES: Final = 40
 """Bootstrap samples of models, for what is not known of the law of distances."""
+GROUPS: Final = 32
+"""Groups of models that the jackknife leaves out one after another, where there are more models."""
 FEWEST: Final = 20
 """Records below which no law of their distances can be estimated."""
 
@@ -74,13 +76,17 @@ def average(known: Retrained, *, level: float) -> Estimate:
     value, fitted, grid = _mean(known)
     if value is None or fitted is None or grid is None:
         return Estimate(value=None, level=level, n=n, method=AVERAGE_METHOD, withheld=f"fewer than {FEWEST} records")
-    kept = ~np.eye(models, dtype=np.bool_)
+    groups = min(models, GROUPS)
+    group = np.arange(models) % groups
     others = np.array(
-        [_mean(Retrained(known.margin[rows], known.inside[rows]), start=fitted, grid=grid)[0] for rows in kept]
+        [
+            _mean(Retrained(known.margin[group != g], known.inside[group != g]), start=fitted, grid=grid)[0]
+            for g in range(groups)
+        ]
     )
     # A law taken up from a fitted one has had more EM steps; they are compared with each other, not with the value.
-    error = float(np.sqrt((models - 1) / models * np.square(others - others.mean()).sum()))
-    width = float(stats.t.ppf(0.5 + level / 2, models - 1)) * error
+    error = float(np.sqrt((groups - 1) / groups * np.square(others - others.mean()).sum()))
+    width = float(stats.t.ppf(0.5 + level / 2, groups - 1)) * error
     low, high = max(0.5, value - width), min(1.0, value + width)
     return Estimate(value=value, low=low, high=high, level=level, n=n, method=AVERAGE_METHOD)
 

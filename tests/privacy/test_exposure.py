@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from auditkit.policy.schema import PrivacySettings
 from auditkit.privacy.attacks import lira_offline
@@ -49,6 +52,20 @@ def test_an_exchangeable_world_marks_nobody() -> None:
         assert found.flag is not None
         marked += int(found.flag.any())
     assert marked <= 6
+
+
+@pytest.mark.prove
+@pytest.mark.slow
+def test_two_hundred_exchangeable_worlds_mark_hardly_anybody(record_property: Callable[[str, Any], None]) -> None:
+    """Share of repeats with any mark at all: at most the level and the binomial band."""
+    rng = np.random.default_rng(20261123)
+    marked = 0
+    for _ in range(200):
+        found = assessed(*world(rng, members=300, nonmembers=400))
+        assert found.flag is not None
+        marked += bool(found.flag.any())
+    record_property("exchangeable world: share of 200 repeats with any mark", marked / 200)
+    assert marked <= stats.binom.isf(0.025, 200, 0.10)
 
 
 def test_planted_records_are_marked_and_hardly_any_other() -> None:

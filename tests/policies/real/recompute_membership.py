@@ -227,15 +227,15 @@ def _average(pool: Pool) -> dict[str, Any]:
     """The mean, by EM steps from the start; each jackknife law is taken up from the fitted one."""
     inside, margin = pool.inside[:, : pool.members], pool.margin[:, : pool.members]
     grid, given = _likelihoods(inside, margin)
-    success, models = stats.norm.cdf(np.abs(grid) / 2), len(inside)
+    success, groups = stats.norm.cdf(np.abs(grid) / 2), min(len(inside), 32)
     fitted = _law(given, _start(grid), EM_STEPS)
     value = float((_posterior(given, fitted) @ success).mean())
-    others = np.empty(models)
-    for k in range(models):
-        rest = np.arange(models) != k
+    others = np.empty(groups)
+    for k in range(groups):
+        rest = np.arange(len(inside)) % groups != k
         _, left = _likelihoods(inside[rest], margin[rest], grid)
         others[k] = (_posterior(left, _law(left, fitted, EM_STEPS_AGAIN)) @ success).mean()
-    half = stats.t.ppf(0.5 + LEVEL / 2, models - 1) * np.sqrt((models - 1) * others.var())
+    half = stats.t.ppf(0.5 + LEVEL / 2, groups - 1) * np.sqrt((groups - 1) * others.var())
     near = [about(v, 1e-7) for v in (value, max(0.5, value - half), min(1.0, value + half))]
     return entry(*near, level=LEVEL, n=pool.members)
 
