@@ -28,7 +28,9 @@ def view(result: AuditResult, book: Book) -> dict[str, object]:
         "resolution": resolution,
         "roc": _roc(book, part, resolution) if resolution is not None else None,
         "unresolved": [row for row in part.resolution if not row.tpr.known],
-        "attacks": [_attack(book, found) for found in part.attacks],
+        "attacks": [_attack(book, found) for found in part.attacks[:1]],
+        "more_attacks": _more_attacks(book, part.attacks[1:]),
+        "more_sources": [f"{found.title}: {found.source}" for found in part.attacks[1:]],
         "exposure": _exposure(book, part.exposure) if part.exposure is not None else None,
         "screen": _screen(book, part.screen) if part.screen is not None else None,
         "duplicates": _duplicates(book, part.duplicates) if part.duplicates is not None else None,
@@ -54,6 +56,24 @@ def _attack(book: Book, found: AttackPart) -> dict[str, object]:
     title = f"Success of the attack “{found.title}” at fixed false-positive rates"
     table = _resolution(book, found.resolution, title) if found.resolution else None
     return {"attack": found, "table": table, "roc": None if table is None else _roc(book, found, table)}
+
+
+def _more_attacks(book: Book, found: tuple[AttackPart, ...]) -> Table | None:
+    """The other attacks side by side; nothing where none was run."""
+    rows = [
+        Row((
+            Cell(attack.title), Cell(wording.percent(row.false_positive_rate)), estimate_cell(row.tpr, "rate"),
+            estimate_cell(row.realised_fpr, "rate"),
+        ))
+        for attack in found
+        for row in attack.resolution
+    ]  # fmt: skip
+    columns = (
+        Column("Attack", wide=True), Column("False-positive rate aimed at", numeric=True),
+        Column("True-positive rate", numeric=True), Column("False-positive rate met", numeric=True),
+    )  # fmt: skip
+    notes = methods_note([row.tpr for attack in found for row in attack.resolution])
+    return book.table("Success of the further attacks", columns, rows, notes=notes) if rows else None
 
 
 def _resolution(
