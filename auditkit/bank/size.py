@@ -14,7 +14,7 @@ from auditkit.subject.adapters.tabular import TabularSubject
 from auditkit.subject.types import Subject
 
 BUDGET: Final = 2e11
-"""Operations; about twenty seconds on one core."""
+"""Operations of the models that measure; about twenty seconds on one core. Models for fitting come on top."""
 MOST: Final = 32
 LEAST: Final = 16
 REPEATED: Final = 4
