@@ -9,13 +9,14 @@ POLICY ?= policies/loans.yaml
 # One process per core with one thread each: the tests' problems are too small to share among threads.
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 PYTEST_FLAGS ?=
+BENCHMARK_FLAGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup audit test lint format prove clean
+.PHONY: help setup audit test lint format prove benchmark clean
 
 help: ## list the commands
 	@while IFS=: read -r name rest; do
-	[[ $$rest == *"## "* && $$name =~ ^[a-z]+$$ ]] && printf 'make %-8s %s\n' "$$name" "$${rest#*## }" || true
+	[[ $$rest == *"## "* && $$name =~ ^[a-z]+$$ ]] && printf 'make %-9s %s\n' "$$name" "$${rest#*## }" || true
 	done <Makefile
 
 setup: ## build .venv with the pinned versions and check the system libraries
@@ -44,8 +45,12 @@ format: setup ## lay the code out with ruff
 	$(BIN)/ruff format .
 
 prove: setup ## the acceptance lines at full size; figures go to benchmarks/results, dated
-	@OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -m pytest -m prove --proof-dir=benchmarks/results --timeout 3600 --durations=15 $(PYTEST_FLAGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m prove -n $(WORKERS) --dist loadfile --proof-dir=benchmarks/results --timeout 3600 --durations=15 $(PYTEST_FLAGS)
 
-clean: ## remove .venv, caches and built packages; audits stay
-	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+benchmark: setup ## auditkit against other influence libraries, in .venv-peers; results go to benchmarks/results, dated
+	@benchmarks/setup
+	.venv-peers/bin/python benchmarks/influence.py $(BENCHMARK_FLAGS)
+
+clean: ## remove .venv, .venv-peers, caches and built packages; audits stay
+	@rm -rf .venv .venv-peers build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

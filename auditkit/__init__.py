@@ -3,10 +3,14 @@
 The map, in the order in which data flows (ARCHITECTURE in short):
 
     cli         parse, call, print, exit code
+    terminal    what the command line shows
     notebook    audit(model, ...) and audit_file(path): the doors for Python
     run         the shell: disk, clock, environment and randomness enter here only
+    launch      several processes for one audit: started here or by torchrun
     pipeline    run_audit: the audit as one sentence
     statements  facts, rule sets and limits, in words
+    kept        a room's finished answer as a piece on disk, for a run that goes on
+    records     what is known record by record, for restricted evidence
     preflight   policy, data and model opened and checked, every complaint at once
     findings    rules meet numbers: verdicts and exit codes
     sentences   a verdict in words
@@ -21,6 +25,8 @@ The map, in the order in which data flows (ARCHITECTURE in short):
     policy      what the author may write; row filters; dated rule sets
     result      all that an audit may say
     resources   where templates, policies and fonts lie
+    processes   who holds which records, and what processes exchange
+    pieces      finished pieces of long work on disk
     errors      what can go wrong, as types
 
 Names are loaded when they are used: importing auditkit loads no torch.

@@ -21,15 +21,16 @@ from rich.markup import escape
 
 from auditkit import __version__
 from auditkit.errors import AuditError, PolicyError
+from auditkit.launch import by_torchrun, joined, leads, spawn
+from auditkit.processes import Stopped
+from auditkit.terminal import complain, print_verdicts, stages
 
 if TYPE_CHECKING:
-    from auditkit.result import AuditResult
+    from auditkit.processes import Processes
 
 CRASH = 70
 PLAIN_WIDTH = 120  # where the output is no terminal: a log, a file
 EXIT_STRENGTH = (5, 2, 4, 1, 3, 0)
-STYLES = {"meets": "green", "breaches": "bold red", "insufficient-evidence": "yellow", "not-applicable": "dim"}
-SIGNS = {"meets": "✓", "breaches": "✗", "insufficient-evidence": "?", "not-applicable": "–"}
 EPILOG = (
     "exit codes: 0 every judged rule is met · 1 a rule is breached · 2 usage or policy error · "
     "3 insufficient evidence · 4 data or model error · 5 integrity failure · 70 a defect of auditkit"
@@ -40,20 +41,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = _parser().parse_args(argv)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    code = _answer(arguments, errors)
+    if code and by_torchrun() and leads():
+        errors.print(f"auditkit ends with exit code {code}; torchrun itself ends with 1 for every code but 0")
+    return code
+
+
+def _answer(arguments: argparse.Namespace, errors: Console) -> int:
+    """The exit code of a command, also where it fails."""
     try:
         _require_epoch()
         code: int = arguments.call(arguments)
     except AuditError as error:
-        _complain(errors, error)
+        # Among several processes the first one speaks for all; an error of another reaches it as its own.
+        if leads():
+            complain(errors, error)
         return error.exit_code
+    except Stopped:
+        return 0
     except BrokenPipeError:
         return CRASH
     except KeyboardInterrupt:
-        errors.print("stopped; nothing was written")
+        errors.print("stopped; no audit was written, and the same command goes on from what was finished")
         return 130
     except (Exception, SystemExit) as error:  # the last door: no crash and no foreign exit may read as a verdict
-        errors.print(f"[bold red]auditkit has a defect[/]: {escape(type(error).__name__)}: {escape(str(error))}")
-        errors.print("nothing was written; please report this with the command and the policy")
+        if leads():
+            errors.print(f"[bold red]auditkit has a defect[/]: {escape(type(error).__name__)}: {escape(str(error))}")
+            errors.print("nothing was written; please report this with the command and the policy")
         if arguments.traceback:
             errors.print_exception()
         return CRASH
@@ -77,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     run = verb("run", _run, "audit under a policy and write the report")
     run.add_argument("policy", type=Path, help="the policy file (YAML)")
     run.add_argument("--out", type=Path, default=Path("audits"), help="folder for the run (default: audits)")
+    run.add_argument(
+        "--processes", type=_count, default=1, metavar="N", help="share the training records among N processes here"
+    )
     run.add_argument("--as-of", type=_date, help="date of the audit, YYYY-MM-DD (default: SOURCE_DATE_EPOCH, or today)")
     check = verb("check", _check, "check policies, data and models without running the audit")
     check.add_argument("policies", type=Path, nargs="+", metavar="policy")
@@ -97,30 +114,40 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
+    if arguments.processes > 1:
+        return spawn(_alone(arguments), arguments.processes)
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
+    with joined() as processes:
+        if processes.first:
+            return _lead(arguments, console, processes)
+        from auditkit.run import assist
+
+        assist(arguments.policy, out=arguments.out, as_of=arguments.as_of, processes=processes)
+        return 0
+
+
+def _lead(arguments: argparse.Namespace, console: Console, processes: Processes) -> int:
+    """Audit with a bar for each stage, and print the verdicts."""
     with console.status("starting"):
         from auditkit.run import STAGES, run  # loads torch: seconds
-    columns = (TextColumn("{task.description:<10}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bars:
-        tasks = {name: bars.add_task(name, total=1, start=False, visible=False) for name in STAGES}
-
-        def begin(stage: str) -> None:
-            for name in STAGES[: STAGES.index(stage)]:
-                bars.update(tasks[name], total=1, completed=1)
-            bars.start_task(tasks[stage])
-            bars.update(tasks[stage], total=None, visible=True)
-
-        outcome = run(arguments.policy, out=arguments.out, as_of=arguments.as_of, progress=begin)
-        for task in tasks.values():
-            bars.update(task, total=1, completed=1)
-    _print_verdicts(console, outcome.result)
+    with stages(console, STAGES) as begin:
+        outcome = run(
+            arguments.policy, out=arguments.out, as_of=arguments.as_of, progress=begin, processes=processes,
+            resumed=lambda what: console.print(f"resumed: {what}"),
+        )  # fmt: skip
+    print_verdicts(console, outcome.result)
     for file in outcome.files:
         console.print(f"  {escape(str(file))}", soft_wrap=True)
     return outcome.result.conclusion.exit_code
+
+
+def _alone(arguments: argparse.Namespace) -> list[str]:
+    """The same command for one of several processes."""
+    dated = [] if arguments.as_of is None else ["--as-of", arguments.as_of.isoformat()]
+    traced = ["--traceback"] if arguments.traceback else []
+    return [*traced, "run", str(arguments.policy), "--out", str(arguments.out), *dated]
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -134,7 +161,7 @@ def _check(arguments: argparse.Namespace) -> int:
         try:
             prepared = check(policy, tables=tables)
         except AuditError as error:
-            _complain(errors, error)
+            complain(errors, error)
             codes.append(error.exit_code)
         else:
             codes.append(0)
@@ -201,25 +228,10 @@ def _date(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date; write YYYY-MM-DD") from error
 
 
-def _complain(console: Console, error: AuditError) -> None:
-    console.print(f"[bold red]{escape(error.title)}[/]")
-    for complaint in error.complaints:
-        console.print(f"  {escape(str(complaint))}")
-
-
-def _print_verdicts(console: Console, result: AuditResult) -> None:
-    from rich.table import Table
-
-    table = Table(title=result.title, title_justify="left", show_lines=False)
-    for heading, fixed in (("Rule", False), ("Verdict", True), ("Severity", True), ("Finding", False)):
-        table.add_column(heading, no_wrap=fixed, overflow="fold")
-    for finding in result.findings:
-        style = STYLES[finding.verdict]
-        sign = f"[{style}]{SIGNS[finding.verdict]} {finding.verdict.replace('-', ' ')}[/]"
-        table.add_row(escape(finding.id), sign, finding.severity, escape(finding.sentence))
-    console.print(table)
-    style = STYLES[result.conclusion.verdict]
-    console.print(f"[{style}]{escape(result.conclusion.sentence)}[/]")
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes; write 1 or more")
+    return int(text)
 
 
 if __name__ == "__main__":

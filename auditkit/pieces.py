@@ -52,6 +52,22 @@ class Nothing:
 
 
 @dataclass(frozen=True)
+class Under:
+    """Pieces of one kind, whose names begin with a heading."""
+
+    keep: Keep
+    heading: str
+
+    def get(self, name: str) -> dict[str, NDArray[Any]] | None:
+        """The arrays of a finished piece; None where there is none."""
+        return self.keep.get(f"{self.heading}/{name}")
+
+    def put(self, name: str, arrays: Arrays) -> None:
+        """Keep a finished piece."""
+        self.keep.put(f"{self.heading}/{name}", arrays)
+
+
+@dataclass(frozen=True)
 class Pieces:
     """Pieces of work that rest on one key, each a file of its own under `folder`.
 
@@ -88,7 +104,7 @@ class Pieces:
         """Keep a finished piece; what lay under this name is replaced."""
         path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole = {label: np.ascontiguousarray(array) for label, array in arrays.items()}
+        whole = {label: np.asarray(array, order="C") for label, array in arrays.items()}
         # One entry, because safetensors does not keep the order of several and the bytes would differ between runs.
         said = json.dumps({"digest": digest(whole), "key": self.key}, sort_keys=True)
         write_whole(path, save(whole, metadata={"piece": said}))
@@ -116,7 +132,7 @@ def digest(arrays: Arrays) -> str:
     """SHA-256 over names, types, shapes and bytes, in the order of the names."""
     found = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         found.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
         found.update(array.tobytes())
     return found.hexdigest()

@@ -15,15 +15,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from auditkit import findings, statements
+from auditkit import findings, kept, records, statements
 from auditkit.bank import fit as bank_room
 from auditkit.bank.types import Bank, Kind
 from auditkit.fairness import assess as fairness
 from auditkit.influence import assess as influence
+from auditkit.pieces import Keep, Nothing, Under
 from auditkit.policy.schema import Policy
 from auditkit.preflight import Prepared
 from auditkit.privacy import assess as privacy
 from auditkit.privacy.membership import Retrained
+from auditkit.processes import ALONE, Processes
 from auditkit.result import AuditResult, FairnessPart, InfluencePart, PrivacyPart, Stamp
 from auditkit.subject.describe import describe_data, describe_model
 from auditkit.subject.predict import predict
@@ -32,6 +34,7 @@ from auditkit.subject.types import Floats, Grouping, Predictions, Slice, Split, 
 
 STAGES: Final = ("predict", "bank", "fairness", "influence", "privacy", "judge")
 """The stages that `progress` hears of, in order."""
+_NOWHERE: Final = Nothing()
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,14 @@ class Audit:
 
 
 def run_audit(
-    prepared: Prepared, *, stamp: Stamp, generator: np.random.Generator, progress: Callable[[str], None]
+    prepared: Prepared,
+    *,
+    stamp: Stamp,
+    generator: np.random.Generator,
+    progress: Callable[[str], None],
+    keep: Keep = _NOWHERE,
+    processes: Processes = ALONE,
+    shard: Callable[[pd.DataFrame], None] = lambda scores: None,
 ) -> Audit:
     """Audit what was prepared.
 
@@ -53,6 +63,9 @@ def run_audit(
         stamp: what makes the run repeatable; its date decides which waivers are active.
         generator: the only source of randomness; each room draws from a child of its own.
         progress: told the name of each of STAGES as it begins.
+        keep: where finished pieces of long work are left, and found by a run that goes on from a killed one.
+        processes: this is the first of them; the others `assist`.
+        shard: takes the scores of the training records that this process holds, by record.
 
     Raises:
         AuditError: from the rooms; each names what is wrong and what to do.
@@ -65,23 +78,33 @@ def run_audit(
     predictions = predict(subject, table)
     slices = resolve(policy, table, predictions, locate=prepared.locate)
     progress("bank")
-    bank, no_bank = _bank(policy, subject, table, "train-halves", for_bank)
-    pool, no_pool = _bank(policy, subject, table, "pool-halves", for_pool)
+    bank, no_bank = processes.same(
+        _bank(policy, subject, table, kind="train-halves", generator=for_bank, keep=keep)
+    )
+    pool, no_pool = _bank(
+        policy, subject, table, kind="pool-halves", generator=for_pool, keep=Under(keep, "pool")
+    )
     progress("fairness")
-    fair = _fairness(policy, table, predictions, for_fairness)
+    fair = kept.fairness(keep, lambda: _fairness(policy, table, predictions, for_fairness))
     progress("influence")
-    traced, scores = _influence(policy, subject, table, slices, bank=bank, no_bank=no_bank)
+    traced, scores = _influence(
+        policy, subject, table, slices, bank=bank, no_bank=no_bank, keep=keep, processes=processes
+    )
+    records.hand_out(shard, table, scores, processes)
     progress("privacy")
-    private, arrays = _privacy(
-        policy,
-        subject,
-        table,
-        predictions,
-        scores=scores,
-        no_scores=traced.reason,
-        retrained=_retrained(table, pool),
-        no_retrained=no_pool,
-        generator=for_privacy,
+    private, arrays = kept.privacy(
+        keep,
+        lambda: _privacy(
+            policy,
+            subject,
+            table,
+            predictions,
+            scores=scores,
+            no_scores=traced.reason,
+            retrained=_retrained(table, pool),
+            no_retrained=no_pool,
+            generator=for_privacy,
+        ),
     )
     progress("judge")
     data = describe_data(policy, table, slices, tuple(subject.checks))
@@ -115,12 +138,29 @@ def run_audit(
         minimum_cell=policy.report.minimum_cell,
     )
     retrained = {name: array for own in (bank, pool) if own is not None for name, array in own.arrays().items()}
-    return Audit(result, {**arrays, **retrained, **_answers(predictions)}, _record_tables(table, scores, arrays))
+    return Audit(result, {**arrays, **retrained, **records.answers(predictions)}, records.tables(table, scores, arrays))
 
 
-def _fairness(
-    policy: Policy, table: Table, predictions: Predictions, generator: np.random.Generator
-) -> FairnessPart:
+def assist(prepared: Prepared, *, processes: Processes, shard: Callable[[pd.DataFrame], None]) -> None:
+    """What every process but the first does of `run_audit`: its share of what is done on training records.
+
+    Args:
+        prepared: the same policy, data and model. processes: this is not the first of them.
+        shard: takes the scores of the training records that this process holds, by record.
+
+    Raises:
+        AuditError, Stopped: as `run_audit`, or because another process stopped.
+    """
+    policy, table, subject = prepared.policy, prepared.table, prepared.subject
+    slices = resolve(policy, table, predict(subject, table), locate=prepared.locate)
+    bank, no_bank = processes.same((None, ""))
+    _, scores = _influence(
+        policy, subject, table, slices, bank=bank, no_bank=no_bank, keep=_NOWHERE, processes=processes
+    )
+    records.hand_out(shard, table, scores, processes)
+
+
+def _fairness(policy: Policy, table: Table, predictions: Predictions, generator: np.random.Generator) -> FairnessPart:
     rows = table.rows("evaluation")
     return fairness.assess(
         groupings=_groupings(table, "evaluation"),
@@ -133,30 +173,46 @@ def _fairness(
 
 
 def _bank(
-    policy: Policy, subject: Subject, table: Table, kind: Kind, generator: np.random.Generator
+    policy: Policy, subject: Subject, table: Table, *, kind: Kind, generator: np.random.Generator, keep: Keep
 ) -> tuple[Bank | None, str]:
     """Retrained models, or None and why: halves of the training rows for influence, of the pool for membership."""
     if policy.privacy.bank == "none":
         return None, "the policy asks for no retrained models (privacy.bank: none)"
     if kind == "train-halves" and subject.gradient is None:
         return None, "influence cannot be computed for this model"
-    wanted = policy.influence.fidelity_models if kind == "train-halves" else "auto"
-    return bank_room.make(subject, table, kind=kind, wanted=wanted, generator=generator)
+    if kind == "pool-halves":
+        return bank_room.make(subject, table, kind=kind, wanted="auto", generator=generator, keep=keep)
+    return bank_room.make(
+        subject, table, wanted=policy.influence.fidelity_models, generator=generator, keep=keep,
+        fitting=_fitting(policy),
+    )  # fmt: skip
+
+
+def _fitting(policy: Policy) -> bank_room.Fitting:
+    """What models beside those that measure fidelity are for."""
+    if policy.influence.estimator == "ensemble":
+        return "members"
+    chosen = policy.influence.damping == "auto" and policy.influence.estimator != "tracin"
+    return "damping" if chosen else "none"
 
 
 def _influence(
-    policy: Policy, subject: Subject, table: Table, slices: tuple[Slice, ...], *, bank: Bank | None, no_bank: str
-) -> tuple[InfluencePart, influence.InfluenceArrays | None]:
+    policy: Policy, subject: Subject, table: Table, slices: tuple[Slice, ...], *, bank: Bank | None, no_bank: str,
+    keep: Keep, processes: Processes,
+) -> tuple[InfluencePart, influence.InfluenceArrays | None]:  # fmt: skip
+    stated = policy.influence
     settings = influence.Settings(
-        estimator=policy.influence.estimator,
-        damping=policy.influence.damping,
-        compare=policy.influence.compare,
-        minimum_cell=policy.report.minimum_cell,
-        minimum_group=policy.fairness.minimum_group,
-        level=policy.fairness.level,
-        fidelity_floor=policy.influence.fidelity_floor,
-    )
-    return influence.assess(subject, table, slices, settings, bank=bank, no_bank=no_bank)
+        estimator=stated.estimator, damping=stated.damping, compare=stated.compare,
+        minimum_cell=policy.report.minimum_cell, minimum_group=policy.fairness.minimum_group,
+        level=policy.fairness.level, fidelity_floor=stated.fidelity_floor,
+    )  # fmt: skip
+
+    def assess() -> tuple[InfluencePart, influence.InfluenceArrays | None]:
+        return influence.assess(
+            subject, table, slices, settings, bank=bank, no_bank=no_bank, keep=keep, processes=processes
+        )
+
+    return kept.influence(keep, processes, assess)
 
 
 def _privacy(
@@ -216,25 +272,3 @@ def _not_assessed(fair: FairnessPart, private: PrivacyPart) -> dict[str, str]:
     """Family of measures -> why it does not apply, for the parts that were not assessed or could not be in part."""
     parts = {"fairness": (fair.status, fair.reason), "privacy": (private.status, private.reason)}
     return {name: reason for name, (status, reason) in parts.items() if status != "assessed" or reason}
-
-
-def _answers(predictions: Predictions) -> dict[str, NDArray[Any]]:
-    named = {
-        "evaluation_decision": predictions.decision, "evaluation_score": predictions.score,
-        "evaluation_loss": predictions.loss, "train_loss": predictions.loss_train,
-        "reserve_loss": predictions.loss_reserve,
-    }  # fmt: skip
-    return {name: array for name, array in named.items() if array is not None}
-
-
-def _record_tables(
-    table: Table, scores: influence.InfluenceArrays | None, arrays: Mapping[str, NDArray[Any]]
-) -> dict[str, pd.DataFrame]:
-    """Record by record, for restricted evidence: ids with effects and self-influence."""
-    if scores is None:
-        return {}
-    columns: dict[str, Any] = {"id": table.ids[scores.rows], "self_influence": scores.self_influence}
-    for index, (name, measure, unit) in enumerate(zip(scores.names, scores.measures, scores.units, strict=True)):
-        columns[f"{name} | {measure} | {unit}"] = scores.effects[:, index]
-    columns |= {name: arrays[name] for name in ("screen_rank", "screen_flag", "duplicate_cluster") if name in arrays}
-    return {"training_records": pd.DataFrame(columns)}

@@ -1,16 +1,16 @@
 """The shell: the only room where disk, clock, environment and randomness enter.
 
 load -> preflight -> stamp -> run_audit -> render -> evidence. Each door below is one verb of the command line.
+
+A run that is stopped at any moment leaves its finished pieces in `ledger.unfinished`; started again it reads them, and
+ends in the same bytes. What a run writes appears whole or not at all.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -20,17 +20,25 @@ import numpy as np
 
 from auditkit import __version__
 from auditkit.errors import Complaint, DataError, IntegrityError, PolicyError
+from auditkit.ledger.disk import require_writable, write, writing
 from auditkit.ledger.evidence import describe_arrays, write_run
 from auditkit.ledger.provenance import environment, run_id
+from auditkit.ledger.unfinished import at_work, key_of
 from auditkit.pipeline import STAGES as AUDIT_STAGES
 from auditkit.pipeline import Audit, run_audit
+from auditkit.pipeline import assist as run_share
 from auditkit.preflight import Prepared, prepare, prepare_data
+from auditkit.processes import ALONE, Processes
 from auditkit.report.renderers import RENDERERS
 from auditkit.result import AuditResult, Stamp, parse
 
 STAGES: Final = ("load", *AUDIT_STAGES, "render", "evidence")
 Progress = Callable[[str], None]
 """Called with the name of each of STAGES as it begins."""
+
+
+def _silent(name: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -42,32 +50,91 @@ class Run:
     files: tuple[Path, ...]
 
 
-def run(policy: Path, *, out: Path, as_of: date | None = None, progress: Progress = lambda stage: None) -> Run:
+def run(
+    policy: Path,
+    *,
+    out: Path,
+    as_of: date | None = None,
+    progress: Progress = _silent,
+    resumed: Progress = _silent,
+    processes: Processes = ALONE,
+) -> Run:
     """Audit under one policy file and write the run's folder `out/<policy>/<run-id>/`.
+
+    Args:
+        policy: the policy file. out: folder of all runs. as_of: the audit's date; None is SOURCE_DATE_EPOCH or today.
+        progress: see `Progress`. resumed: told what is read from an earlier run that was stopped, by heading.
+        processes: this is the first of them; in the others `assist` is called.
 
     Raises:
         AuditError: from any room, and where `out` cannot be written to; nothing is written then.
     """
     progress("load")
+    prepared, stamp = _begin(policy, as_of, processes)
+    place = out / policy.stem
+    require_writable(place)
+    with at_work(place, key_of(stamp, processes=processes.size), told=resumed) as work:
+        processes.meet()
+        audit = run_audit(
+            prepared, stamp=stamp, generator=np.random.default_rng(stamp.seed), progress=progress, keep=work.keep,
+            processes=processes, shard=lambda scores: work.put_shard(scores, processes.rank, processes.size),
+        )  # fmt: skip
+        result = _with_artifacts(audit).result
+        progress("render")
+        public = render(result, formats=prepared.policy.report.formats)
+        progress("evidence")
+        folder = place / stamp.run_id
+        with writing(folder):
+            files = work.shards(processes.size) if result.influence.status != "not-applicable" else ()
+            write_run(
+                folder, public=public, arrays=audit.arrays, tables=audit.tables, files=files, scratch=work.folder
+            )
+    return Run(result, folder, tuple(folder / "public" / name for name in public))
+
+
+def assist(policy: Path, *, out: Path, as_of: date | None = None, processes: Processes) -> None:
+    """What the other processes do of `run`: their share of the training records, and one score shard each.
+
+    Raises:
+        AuditError, Stopped: here, or because another process stopped.
+    """
+    prepared, stamp = _begin(policy, as_of, processes)
+    place = out / policy.stem
+    with at_work(place, key_of(stamp, processes=processes.size), told=_silent, first=False) as work:
+        processes.meet()
+        run_share(
+            prepared, processes=processes,
+            shard=lambda scores: work.put_shard(scores, processes.rank, processes.size),
+        )  # fmt: skip
+
+
+def _begin(policy: Path, as_of: date | None, processes: Processes) -> tuple[Prepared, Stamp]:
+    """What was prepared, and the stamp of the first process, which the inputs of every other must bear out.
+
+    Raises:
+        IntegrityError: this process reads other files than the first.
+    """
     prepared = prepare(policy)
-    _require_writable(out / policy.stem)
-    audit = audit_prepared(prepared, as_of=as_of, command=f"auditkit run {policy.name}", progress=progress)
-    progress("render")
-    public = render(audit.result, formats=prepared.policy.report.formats)
-    progress("evidence")
-    folder = out / policy.stem / audit.result.stamp.run_id
-    with _writing(folder):
-        write_run(folder, public=public, arrays=audit.arrays, tables=audit.tables)
-    return Run(audit.result, folder, tuple(folder / "public" / name for name in public))
+    own = make_stamp(prepared, as_of=as_of or today(), command=f"auditkit run {policy.name}")
+    stamp = processes.same(own)
+    other = [name for name, digest in own.digests.items() if stamp.digests.get(name) != digest]
+    if other:
+        hint = "give every machine the same files"
+        message = f"process {processes.rank} reads another {', '.join(other)} than the first process"
+        raise IntegrityError(Complaint(message, str(policy), hint))
+    return prepared, stamp
 
 
 def audit_prepared(
-    prepared: Prepared, *, as_of: date | None, command: str, progress: Progress = lambda stage: None
+    prepared: Prepared, *, as_of: date | None, command: str, progress: Progress = _silent
 ) -> Audit:
     """Stamp the run, audit, and reference the evidence; nothing is written."""
     stamp = make_stamp(prepared, as_of=as_of or today(), command=command)
     generator = np.random.default_rng(prepared.policy.seed)
-    audit = run_audit(prepared, stamp=stamp, generator=generator, progress=progress)
+    return _with_artifacts(run_audit(prepared, stamp=stamp, generator=generator, progress=progress))
+
+
+def _with_artifacts(audit: Audit) -> Audit:
     artifacts = describe_arrays(audit.arrays)
     return Audit(audit.result.model_copy(update={"artifacts": artifacts}), audit.arrays, audit.tables)
 
@@ -98,10 +165,10 @@ def render_file(source: Path, *, out: Path, formats: tuple[str, ...]) -> tuple[P
     except ValueError as error:
         raise IntegrityError(Complaint("the file is not JSON", str(source), "name an audit.json")) from error
     files = render(parse(document), formats=formats)
-    with _writing(out):
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            _write(out / name, content)
+            write(out / name, content)
     return tuple(out / name for name in files)
 
 
@@ -126,7 +193,7 @@ def train(policy: Path, *, replace: bool = False) -> tuple[Path, tuple[tuple[str
         raise PolicyError(Complaint("there is a model already", str(folder), hint))
     generator = torch.Generator().manual_seed(loaded.policy.seed)
     subject = train_subject(loaded.policy, table, generator)
-    with _writing(folder):
+    with writing(folder):
         save(subject, folder)
     return folder, subject.recipe
 
@@ -143,8 +210,8 @@ def write_starter(data: Path, out: Path | None) -> str:
         raise PolicyError(Complaint("the file exists already", str(out), "name another, or remove it"))
     text = starter(data, policy_path=out)
     if out is not None:
-        with _writing(out):
-            _write(out, text.encode())
+        with writing(out):
+            write(out, text.encode())
     return text
 
 
@@ -169,32 +236,3 @@ def today() -> date:
     except (ValueError, OverflowError, OSError) as error:
         message = f"SOURCE_DATE_EPOCH is {epoch!r}; set it to whole seconds since 1970, or unset it"
         raise PolicyError(message) from error
-
-
-def _require_writable(folder: Path) -> None:
-    """Complain before the work if the nearest folder that exists cannot take files."""
-    nearest = next((place for place in (folder, *folder.parents) if place.exists()), folder)
-    with _writing(folder):
-        if not nearest.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is not a folder")
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-
-@contextmanager
-def _writing(place: Path) -> Iterator[None]:
-    """What the system refuses while files are written, as a complaint about the place the user named."""
-    try:
-        yield
-    except OSError as error:
-        message = f"nothing can be written there ({error.strerror or error})"
-        raise PolicyError(Complaint(message, str(place), "name another place")) from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write whole or not at all: into a file beside it, then into place."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as scratch:
-        scratch.write(content)
-    partial = Path(scratch.name)
-    partial.chmod(0o644)
-    partial.replace(path)

@@ -31,7 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     folder = config.getoption("--proof-dir")
-    if folder:
+    # Under xdist the outcomes of all workers come together in the controlling process.
+    if folder and not hasattr(config, "workerinput"):
         config.pluginmanager.register(ProofRecord(Path(folder)), "proof-record")
 
 

@@ -80,3 +80,12 @@ def test_nothing_keeps_nothing() -> None:
     keep = Nothing()
     keep.put("x", arrays())
     assert keep.get("x") is None
+
+
+def test_a_single_number_stays_one(tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path, "k")
+    pieces.put("one", {"count": np.array(3)})
+    found = pieces.get("one")
+    assert found is not None
+    assert found["count"].shape == ()
+    assert int(found["count"]) == 3

@@ -59,7 +59,8 @@ def test_two_runs_give_the_same_public_bytes(runs: tuple[Path, Path]) -> None:
 
 
 def test_every_file_is_as_its_manifest_says(runs: tuple[Path, Path]) -> None:
-    assert {"public/report.pdf", "restricted/training_records.parquet"} <= set(verify(runs[0]))
+    evidence = {"training_records.parquet", "scores-00000-of-00001.parquet"}
+    assert {"public/report.pdf", *(f"restricted/{name}" for name in evidence)} <= set(verify(runs[0]))
 
 
 def test_the_sample_lender_breaches_and_every_kind_of_open_verdict_shows(result: AuditResult) -> None:
@@ -131,8 +132,8 @@ def test_no_public_file_holds_a_single_records_score_loss_or_self_influence(
     singles: set[float] = set()
     for file in restricted.glob("*.npy"):
         singles |= {float(x) for x in np.load(file).ravel() if not float(x).is_integer()}
-    records = pd.read_parquet(restricted / "training_records.parquet").select_dtypes("float")
-    singles |= {float(x) for x in records.to_numpy().ravel()}
+    for file in restricted.glob("*.parquet"):
+        singles |= {float(x) for x in pd.read_parquet(file).select_dtypes("float").to_numpy().ravel()}
     assert len(singles) > 10_000
     assert not numbers & singles
 

@@ -10,11 +10,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from auditkit.errors import NumericsError
+from auditkit.pieces import Keep, Nothing
 from auditkit.policy.schema import Training
 from auditkit.subject.fitting import MOMENTUM, Batch
 from auditkit.subject.model import initialise, loss
@@ -22,13 +24,20 @@ from auditkit.subject.model import initialise, loss
 Stack = Mapping[str, Tensor]
 """Parameter name -> the K models' values [K, ...]."""
 
+_NOWHERE = Nothing()
+_WORTH_KEEPING = 2e10
+"""Operations (some seconds) after which the models are kept as they stand; what is kept changes no result."""
 
-def descend_all(module: nn.Module, batch: Batch, masks: Tensor, training: Training, seeds: list[int]) -> Stack:
+
+def descend_all(
+    module: nn.Module, batch: Batch, masks: Tensor, training: Training, seeds: list[int], *, keep: Keep = _NOWHERE
+) -> Stack:
     """Train the K networks; those of `fit(module, batch.take(rows of k), training, generator k)`.
 
     Args:
         module: the architecture; its parameters are overwritten. batch: encoded pool rows [P].
         masks: [K, P] bool. training: the recipe, without early stopping. seeds: [K] of the generators.
+        keep: where the models are left as they stand after an epoch, and taken up by a run that goes on.
 
     Raises:
         NumericsError: a model diverged.
@@ -40,10 +49,16 @@ def descend_all(module: nn.Module, batch: Batch, masks: Tensor, training: Traini
     # The first draw of `fitting` separates a held-out part, which is empty here.
     rows = [mask.nonzero().squeeze(1) for mask in masks]
     rows = [own[torch.randperm(len(own), generator=g)] for own, g in zip(rows, generators, strict=True)]
-    walk = _Walk(module, stack, {name: torch.zeros_like(value) for name, value in stack.items()}, batch, training)
-    for epoch in range(training.epochs):
+    still = {name: torch.zeros_like(value) for name, value in stack.items()}
+    walk = _Walk(module, stack, still, generators, batch, training)
+    work, since = 6 * sum(value.numel() for value in stack.values()) * batch.weights.shape[0] / 2, 0.0
+    for epoch in range(walk.took_up(keep), training.epochs):
         orders = [own[torch.randperm(len(own), generator=g)] for own, g in zip(rows, generators, strict=True)]
         walk.epoch(orders, epoch)
+        since += work
+        if since >= _WORTH_KEEPING or epoch == training.epochs - 1:
+            walk.leave(keep, epoch + 1)
+            since = 0.0
     with torch.no_grad():
         end = objectives(module, stack, batch, masks, training.l2)
     if not bool((end <= start).all()):
@@ -84,13 +99,34 @@ def _started(module: nn.Module, generators: list[torch.Generator]) -> Stack:
 
 @dataclass(frozen=True)
 class _Walk:
-    """Stacked parameters and velocities on their way down."""
+    """Stacked parameters, velocities and generators on their way down."""
 
     module: nn.Module
     stack: Stack
     velocity: Stack
+    generators: list[torch.Generator]
     batch: Batch
     training: Training
+
+    def leave(self, keep: Keep, epochs: int) -> None:
+        """Keep the models as they stand after so many epochs."""
+        state = {f"stack.{name}": value.detach().numpy() for name, value in self.stack.items()}
+        state |= {f"velocity.{name}": value.numpy() for name, value in self.velocity.items()}
+        chance = torch.stack([generator.get_state() for generator in self.generators]).numpy()
+        keep.put("epoch", {**state, "generators": chance, "epochs": np.array(epochs)})
+
+    def took_up(self, keep: Keep) -> int:
+        """Take up the models as they were left; the epochs done, 0 where nothing was."""
+        state = keep.get("epoch")
+        if state is None:
+            return 0
+        with torch.no_grad():
+            for name, value in self.stack.items():
+                value.copy_(torch.from_numpy(state[f"stack.{name}"]))
+                self.velocity[name].copy_(torch.from_numpy(state[f"velocity.{name}"]))
+        for generator, chance in zip(self.generators, state["generators"], strict=True):
+            generator.set_state(torch.from_numpy(chance))
+        return int(state["epochs"])
 
     def epoch(self, orders: list[Tensor], epoch: int) -> None:
         """One pass of every model over its own shuffled rows; one with a step less rests in the last."""

@@ -13,18 +13,23 @@ has (whose weights stay at 0 or shrink towards it). This is also what influence 
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from auditkit.bank.descent import Stack, descend_all
+from auditkit.bank.kept import kept
 from auditkit.bank.newton import solve_all
 from auditkit.bank.plan import plan, pool
 from auditkit.bank.signals import answers, checked
 from auditkit.bank.size import choose_size, deterministic
 from auditkit.bank.types import Bank, Kind, Plan
 from auditkit.errors import ModelError, NumericsError
+from auditkit.pieces import Keep, Nothing, Under
 from auditkit.subject.adapters.tabular import TabularSubject
 from auditkit.subject.fitted import Fitted
 from auditkit.subject.fitting import Batch, fit, one_thread
@@ -32,6 +37,8 @@ from auditkit.subject.model import Logistic, build
 from auditkit.subject.types import Subject, Table
 
 Wanted = Literal["auto"] | int
+Fitting = Literal["none", "damping", "members"]
+_NOWHERE = Nothing()
 
 
 def make(
@@ -41,6 +48,8 @@ def make(
     kind: Kind = "train-halves",
     wanted: Wanted,
     generator: np.random.Generator,
+    keep: Keep = _NOWHERE,
+    fitting: Fitting = "none",
 ) -> tuple[Bank | None, str]:
     """A bank on random halves of the training rows, or of the pool; or None and why there is none.
 
@@ -48,6 +57,9 @@ def make(
         subject: the audited model. table: its data; every row of the pool needs a label.
         kind: `train-halves`, or `pool-halves` of training and reserve rows.
         wanted: number of models, or `auto` for the rule of `size`. generator: the only randomness.
+        keep: where models are left as they are finished.
+        fitting: what models beside those that measure are for: as many again as members of an ensemble, half as many
+            for choosing a damping (none where training draws nothing at random, which leaves nothing to choose).
 
     Raises:
         DataError: too few persons to halve.
@@ -59,8 +71,10 @@ def make(
     size, why = choose_size(subject, len(pool(table, kind)), wanted, kind=kind)
     if size is None:
         return None, why
+    besides = {"none": 0, "damping": 0 if deterministic(subject) else size.models // 2, "members": size.models}
+    size = replace(size, fitting=besides[fitting])
     try:
-        return train(subject, table, plan(table, kind, size, generator)), why
+        return train(subject, table, plan(table, kind, size, generator), keep=keep), why
     except NumericsError as error:
         return None, f"retraining failed: {error}"
 
@@ -78,12 +92,13 @@ def _refusal(subject: Subject, table: Table, kind: Kind) -> str:
     return ""
 
 
-def train(subject: Subject, table: Table, drawn: Plan, *, batched: bool = True) -> Bank:
+def train(subject: Subject, table: Table, drawn: Plan, *, batched: bool = True, keep: Keep = _NOWHERE) -> Bank:
     """Train the models of a plan and take their answers.
 
     Args:
         subject: the audited model; can be trained. table: its data. drawn: who is in which subset.
         batched: all at once where the recipe allows it; False is one after another, for comparison.
+        keep: where models are left as they are finished, under the plan's kind.
 
     Raises:
         NumericsError: a model did not converge, or an answer is not finite.
@@ -91,15 +106,15 @@ def train(subject: Subject, table: Table, drawn: Plan, *, batched: bool = True) 
     """
     with one_thread():
         if isinstance(subject, TabularSubject):
-            return _tabular(subject, table, drawn, batched=batched)
-        return _one_after_another(subject, table, drawn)
+            return _tabular(subject, table, drawn, batched=batched, keep=keep)
+        return _one_after_another(subject, table, drawn, keep)
 
 
-def _tabular(subject: TabularSubject, table: Table, drawn: Plan, *, batched: bool) -> Bank:
+def _tabular(subject: TabularSubject, table: Table, drawn: Plan, *, batched: bool, keep: Keep) -> Bank:
     fitted = subject.fitted
     inputs, labels = fitted.tensors(table.frame.iloc[drawn.rows], table.label[drawn.rows])
     batch = Batch(inputs, labels, torch.from_numpy(table.weights[drawn.rows].astype(np.float64)))
-    stack, how = _stack(fitted, batch, drawn, batched=batched)
+    stack, how = _stack(fitted, batch, drawn, batched=batched, keep=keep)
     evaluation = table.rows("evaluation")
     # Rows without a label have no loss; their answers to a label of 0 are taken out below.
     known = np.isfinite(table.label[evaluation])
@@ -114,39 +129,50 @@ def _tabular(subject: TabularSubject, table: Table, drawn: Plan, *, batched: boo
     )  # fmt: skip
 
 
-def _stack(fitted: Fitted, batch: Batch, drawn: Plan, *, batched: bool) -> tuple[Stack, str]:
+def _stack(fitted: Fitted, batch: Batch, drawn: Plan, *, batched: bool, keep: Keep) -> tuple[Stack, str]:
     """The K models' parameters, and how they were fitted."""
     training, masks = fitted.recipe.training, torch.from_numpy(drawn.masks)
     module, seeds = build(fitted.encoding, training), [int(seed) for seed in drawn.seeds]
+    piece = f"bank/{drawn.kind}"
     if batched and isinstance(module, Logistic) and training.l2 > 0:
         start = torch.cat([p.detach().reshape(-1) for p in fitted.module.parameters()])
-        theta = solve_all(batch.inputs[0], batch.targets, batch.weights, masks, l2=training.l2, start=start)
-        return {"linear.weight": theta[:, None, :-1], "linear.bias": theta[:, -1:]}, "to their optima, all at once"
+
+        def solved() -> dict[str, Tensor]:
+            theta = solve_all(batch.inputs[0], batch.targets, batch.weights, masks, l2=training.l2, start=start)
+            return {"linear.weight": theta[:, None, :-1], "linear.bias": theta[:, -1:]}
+
+        return kept(keep, piece, solved), "to their optima, all at once"
     if batched and not isinstance(module, Logistic) and not training.early_stopping:
         how = "with the audited recipe, all at once, each with its own initial parameters and shuffles"
-        return descend_all(module, batch, masks, training, seeds), how
-    found = []
-    for mask, seed in zip(masks, seeds, strict=True):
-        fit(module, batch.take(mask.nonzero().squeeze(1)), training, torch.Generator().manual_seed(seed))
-        found.append({name: p.detach().clone() for name, p in module.named_parameters()})
+        return descend_all(module, batch, masks, training, seeds, keep=Under(keep, piece)), how
+
+    def fitted_alone(k: int) -> dict[str, Tensor]:
+        rows = masks[k].nonzero().squeeze(1)
+        fit(module, batch.take(rows), training, torch.Generator().manual_seed(seeds[k]))
+        return {name: p.detach().clone() for name, p in module.named_parameters()}
+
+    found = [kept(keep, f"{piece}/{k}", partial(fitted_alone, k)) for k in range(len(seeds))]
     stack = {name: torch.stack([state[name] for state in found]) for name in found[0]}
     return stack, "with the audited recipe, one after another"
 
 
-def _one_after_another(subject: Subject, table: Table, drawn: Plan) -> Bank:
+def _one_after_another(subject: Subject, table: Table, drawn: Plan, keep: Keep) -> Bank:
     if subject.train is None:
         raise ModelError("the model cannot be retrained: its adapter gives no way to fit it on other records")
     evaluation = table.rows("evaluation")
     asked = np.concatenate([evaluation, drawn.rows])
     frame, label = table.frame.iloc[asked], np.nan_to_num(table.label[asked])
-    losses, scores = [], []
-    for mask, seed in zip(drawn.masks, drawn.seeds, strict=True):
-        rows = drawn.rows[mask]
-        again = subject.train(table.frame.iloc[rows], table.label[rows], torch.Generator().manual_seed(int(seed)))
+    train = subject.train
+
+    def answers_of(k: int) -> dict[str, Tensor]:
+        rows, seed = drawn.rows[drawn.masks[k]], int(drawn.seeds[k])
+        again = train(table.frame.iloc[rows], table.label[rows], torch.Generator().manual_seed(seed))
         if again.loss is None or again.score is None:
             raise ModelError("the retrained model gives no scores")
-        losses.append(again.loss(frame, label))
-        scores.append(again.score(frame))
+        return {"loss": torch.from_numpy(again.loss(frame, label)), "score": torch.from_numpy(again.score(frame))}
+
+    found = [kept(keep, f"bank/{drawn.kind}/{k}", partial(answers_of, k)) for k in range(len(drawn.masks))]
+    losses, scores = ([one[name].numpy() for one in found] for name in ("loss", "score"))
     loss, score = checked(np.stack(losses)), checked(np.stack(scores))
     m = len(evaluation)
     loss[:, np.flatnonzero(~np.isfinite(table.label[evaluation]))] = np.nan

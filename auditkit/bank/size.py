@@ -15,7 +15,7 @@ from auditkit.subject.adapters.tabular import TabularSubject
 from auditkit.subject.types import Subject
 
 BUDGET: Final = 2e11
-"""Operations; about twenty seconds on one core."""
+"""Operations of the models that measure; about twenty seconds on one core. Models for fitting come on top."""
 MOST: Final = 32
 MOST_OF_POOL: Final = 256
 """A record's risk rests on the models with it against those without it: half of them each."""

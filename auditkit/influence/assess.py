@@ -12,19 +12,20 @@ import torch
 from auditkit.bank.types import Bank
 from auditkit.errors import DataError
 from auditkit.influence import fidelity
+from auditkit.influence.aggregates import cases, slice_influence, stated_penalty
 from auditkit.influence.columns import Levels, describe
-from auditkit.influence.composition import compose
-from auditkit.influence.curvature import Curvature
 from auditkit.influence.damping import Damping
 from auditkit.influence.disclosure import Release, releases
 from auditkit.influence.measures import Evaluation, measure_values, state_evaluation
 from auditkit.influence.problem import Problem, pose
-from auditkit.influence.quality import assess_quality
-from auditkit.influence.registry import SOURCES, Choice, choose
-from auditkit.influence.scoring import Scores, score
 from auditkit.influence.targets import UNITS, Target, targets_of
-from auditkit.result import InfluencePart, Quality, SliceInfluence
-from auditkit.subject.types import Floats, Gradient, Ints, Slice, Subject, Table
+from auditkit.influence.ways import Found, NotAtHand, Rank, of_audited, of_bank, of_replay
+from auditkit.pieces import Keep, Nothing, Under
+from auditkit.processes import ALONE, Processes
+from auditkit.result import InfluencePart
+from auditkit.subject.types import Floats, Ints, Slice, Subject, Table
+
+_NOWHERE = Nothing()
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ def assess(
     *,
     bank: Bank | None = None,
     no_bank: str = "no models were retrained",
+    keep: Keep = _NOWHERE,
+    processes: Processes = ALONE,
 ) -> tuple[InfluencePart, InfluenceArrays | None]:
     """Effect of every training record on every slice, case and group gap; self-influence; aggregates for the report.
 
@@ -74,6 +77,8 @@ def assess(
         slices: slices and cases over the evaluation rows, frozen under the audited model.
         settings: estimator, damping, columns to compare, smallest cells, floor of fidelity.
         bank: retrained models, on which fidelity is measured; None, and `no_bank` says why.
+        keep: where finished sums and scores are left, and found by a run that goes on.
+        processes: each holds a share of the training records; all of them assess, with the same arguments.
 
     Returns:
         The part of the result (aggregates only; cases appear as a count), and the arrays, None when there are none.
@@ -91,7 +96,10 @@ def assess(
     if not targets:
         reason = "no slice or case has members, and no protected group reaches the minimum beside its reference"
         return InfluencePart(status="not-applicable", reason=reason), None
-    run = _Run.of(subject.gradient, table, targets, settings)
+    try:
+        run = _Run.of(subject, table, targets, settings, bank=bank, no_bank=no_bank, keep=keep, processes=processes)
+    except NotAtHand as reason:
+        return InfluencePart(status="not-applicable", reason=f"estimator {settings.estimator}: {reason}"), None
     columns = describe(
         table.frame, table.label, table.groupings, train, compare=settings.compare, features=subject.features
     )
@@ -109,32 +117,36 @@ class _Run:
 
     problem: Problem
     evaluation: Evaluation
-    choice: Choice
-    curvature: Curvature
-    scores: Scores
+    found: Found
 
     @staticmethod
-    def of(gradient: Gradient, table: Table, targets: Sequence[Target], settings: Settings) -> _Run:
-        train, rows = table.rows("train"), table.rows("evaluation")
-        if not np.isfinite(table.label[train]).all():
-            raise DataError("some training records have no label; influence needs the label of every training record")
-        inputs, labels = gradient.tensors(table.frame.iloc[train], table.label[train])
-        problem = pose(
-            gradient.module,
-            gradient.loss,
-            inputs,
-            labels,
-            weight_decay=gradient.weight_decay,
-            weights=torch.from_numpy(table.weights[train].astype(np.float64)),
+    def of(
+        subject: Subject,
+        table: Table,
+        targets: Sequence[Target],
+        settings: Settings,
+        *,
+        bank: Bank | None,
+        no_bank: str,
+        keep: Keep,
+        processes: Processes,
+    ) -> _Run:
+        problem, evaluation = _posed(subject, table, targets, keep=keep, processes=processes)
+        if settings.estimator == "ensemble":
+            return _Run(problem, evaluation, of_bank(problem, evaluation, bank, settings.damping, no_bank=no_bank))
+        if settings.estimator == "tracin":
+            return _Run(problem, evaluation, of_replay(problem, evaluation, subject, table))
+        scores = Under(keep, "scores")
+        found = of_audited(
+            problem,
+            evaluation,
+            settings.estimator,
+            settings.damping,
+            keep=scores,
+            minimum=settings.minimum_cell,
+            rank=_rank(bank, table.rows("train"), targets),
         )
-        # Rows without a label take part in no mean loss (their weight is zero), so any number may stand in for it.
-        inputs, labels = gradient.tensors(table.frame.iloc[rows], np.nan_to_num(table.label[rows]))
-        evaluation = state_evaluation(
-            problem, inputs, labels, [t.as_measure(labels.device) for t in targets], gradient.favourable_score
-        )
-        choice = choose(problem, settings.estimator, settings.damping)
-        curvature = choice.estimator.fit(problem)
-        return _Run(problem, evaluation, choice, curvature, score(problem, curvature, evaluation))
+        return _Run(problem, evaluation, found)
 
     def arrays(self, train: Ints, targets: Sequence[Target]) -> InfluenceArrays:
         """Everything, record by record."""
@@ -144,8 +156,8 @@ class _Run:
             kinds=tuple(t.kind for t in targets),
             measures=tuple(t.measure for t in targets),
             units=tuple(UNITS[t.measure] for t in targets),
-            effects=self.scores.effects.cpu().numpy(),
-            self_influence=self.scores.self_influence.cpu().numpy(),
+            effects=self.found.effects.cpu().numpy(),
+            self_influence=self.found.self_influence.cpu().numpy(),
         )
 
     def part(
@@ -158,90 +170,70 @@ class _Run:
     ) -> InfluencePart:
         """The aggregates."""
         values = measure_values(self.problem, self.evaluation).cpu().numpy()
-        effects = self.scores.effects.cpu().numpy()
+        effects = self.found.effects.cpu().numpy()
         public = [i for i, target in enumerate(targets) if target.kind != "case"]
-        damping = self.curvature.damping.values()
         return InfluencePart(
             status="assessed",
-            estimator=self.choice.name,
-            why_estimator=self.choice.why,
-            source=SOURCES[self.choice.name],
-            damping=max(damping),
-            weight_decay=_stated_penalty(self.problem),
+            estimator=self.found.name,
+            why_estimator=self.found.why,
+            source=self.found.source,
+            damping=self.found.damping,
+            weight_decay=stated_penalty(self.problem),
             parameters=self.problem.layout.size,
-            covered_share=self.curvature.covered / self.problem.layout.size,
+            covered_share=self.found.covered / self.problem.layout.size,
             n_train=self.problem.n,
             slices=tuple(
-                _slice_influence(
+                slice_influence(
                     targets[i],
                     effects[:, i],
                     float(values[i]),
                     release=told[i],
                     columns=columns,
                     persons=persons,
-                    settings=settings,
+                    minimum=settings.minimum_cell,
+                    level=settings.level,
                 )
                 for i in public
             ),
             quality=(
-                *assess_quality(
-                    self.problem, self.curvature, self.evaluation, self.scores, minimum=settings.minimum_cell
-                ),
-                *_cases(len(targets) - len(public)),
+                *self.found.quality,
+                *cases(len(targets) - len(public)),
             ),
         )
 
 
-def _slice_influence(
-    target: Target,
-    effects: Floats,
-    value: float,
-    *,
-    release: Release,
-    columns: Sequence[Levels],
-    persons: Ints | None,
-    settings: Settings,
-) -> SliceInfluence:
-    """Aggregates of one measure; withheld when its slice, or a difference to another, is below the minimum cell."""
-    few = bool(release.withheld)
-    # A percentile with fewer than the minimum cell beyond it would come close to single records' values.
-    deep = 0.01 * len(effects) >= settings.minimum_cell and not few
-    high, low = (float(q) for q in np.quantile(effects, [0.99, 0.01]))
-    count = int(np.ceil(0.01 * len(effects)))
-    total = float(np.abs(effects).sum())
-    top = float(np.sort(np.abs(effects))[-count:].sum())
-    return SliceInfluence(
-        name=target.name,
-        kind=target.kind,
-        why=target.why,
-        where=target.where,
-        n=target.n if release.count else None,
-        measure=target.measure,
-        unit=UNITS[target.measure],
-        value=None if few else value,
-        p99_raises=high if deep else None,
-        p99_lowers=low if deep else None,
-        share_in_top_1pct=top / total if deep and total > 0 else None,
-        compositions=()
-        if few
-        else compose(effects, columns, persons=persons, minimum=settings.minimum_cell, level=settings.level),
-        withheld=release.withheld,
+def _rank(bank: Bank | None, train: Ints, targets: Sequence[Target]) -> Rank | None:
+    """By which models for fitting a damping is chosen, if there are enough of them."""
+    models = 0 if bank is None else int((~bank.plan.measuring).sum())
+    if bank is None or models < fidelity.FEWEST:
+        return None
+    return Rank(lambda effects: fidelity.on_fitting(effects, train, targets, bank), models)
+
+
+def _posed(
+    subject: Subject, table: Table, targets: Sequence[Target], *, keep: Keep, processes: Processes
+) -> tuple[Problem, Evaluation]:
+    """The audited model with its training rows, and the evaluation rows with the measures."""
+    gradient = subject.gradient
+    assert gradient is not None  # noqa: S101 - `assess` has answered for a model without gradients
+    train, rows = table.rows("train"), table.rows("evaluation")
+    if not np.isfinite(table.label[train]).all():
+        raise DataError("some training records have no label; influence needs the label of every training record")
+    train = train[processes.share(len(train))]
+    inputs, labels = gradient.tensors(table.frame.iloc[train], table.label[train])
+    problem = pose(
+        gradient.module,
+        gradient.loss,
+        inputs,
+        labels,
+        weight_decay=gradient.weight_decay,
+        weights=torch.from_numpy(table.weights[train].astype(np.float64)),
+        processes=processes,
+        keep=Under(keep, "factors"),
     )
-
-
-def _stated_penalty(problem: Problem) -> str:
-    """The model's own L2 in words."""
-    levels = sorted(set(problem.penalty.tolist()))
-    if levels == [0.0]:
-        return "none"
-    if len(levels) == 1:
-        return f"{levels[0]:g} on all parameters"
-    shares = (f"{level:g} on {int((problem.penalty == level).sum()):,} parameters" for level in levels)
-    return ", ".join(shares)
-
-
-def _cases(count: int) -> tuple[Quality, ...]:
-    if not count:
-        return ()
-    text = f"Single cases assessed: {count}; their results are restricted and not part of this report."
-    return (Quality(name="cases", value=None, text=text),)
+    # Rows without a label take part in no mean loss (their weight is zero), so any number may stand in for it.
+    inputs, labels = gradient.tensors(table.frame.iloc[rows], np.nan_to_num(table.label[rows]))
+    evaluation = state_evaluation(
+        problem, inputs, labels, [t.as_measure(labels.device) for t in targets], gradient.favourable_score
+    )
+    return problem, evaluation

@@ -7,72 +7,25 @@ The policy-driven door of the same engine is `assess`; both pose, choose and sco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from auditkit.errors import PolicyError
-from auditkit.influence.damping import Damping
+from auditkit.influence.attributed import Attribution
+from auditkit.influence.damping import BETWEEN, Damping
 from auditkit.influence.ensemble import average
 from auditkit.influence.estimators.tracin import follow
-from auditkit.influence.measures import Evaluation, measure_values
-from auditkit.influence.models import Combined, State
-from auditkit.influence.problem import Loss, Problem
-from auditkit.influence.quality import convergence, coverage, left_out, step_form
-from auditkit.influence.refusals import require_finite
-from auditkit.influence.registry import ESTIMATORS, SOURCES, choose
-from auditkit.influence.renormalised import RemovalForm, renormalise
-from auditkit.influence.request import Rows, Score, check_settings, device_of, evaluation_of, problem_of
-from auditkit.influence.scoring import score
+from auditkit.influence.measures import measure_values
+from auditkit.influence.models import State
+from auditkit.influence.problem import Loss
+from auditkit.influence.registry import ESTIMATORS
+from auditkit.influence.rehearsal import uncompressed
+from auditkit.influence.renormalised import RemovalForm
+from auditkit.influence.request import Measured, Rows, check_settings, device_of, evaluation_of, passes_of, problem_of
+from auditkit.influence.single import Way, of_one_model
 from auditkit.result import Quality
-
-
-@dataclass(frozen=True)
-class Attribution:
-    """What `attribute` returns; tensors are float64 on the CPU, rows in the order of the training records."""
-
-    scores: Tensor
-    """[N, S] predicted change of each slice's measure; positive: removing the record raises it."""
-    self_influence: Tensor | None
-    """[N] predicted change of the record's own loss, in the unit of the loss; None where it was not asked for."""
-    slice_names: tuple[str, ...]
-    """[S] in the order of the columns of `scores`."""
-    unit: str
-    """What one unit of `scores` is."""
-    quality: tuple[Quality, ...]
-    """What the run says of itself, figure by figure; those with `warns` deserve a look before the scores are used."""
-    values: Tensor
-    """[S] each slice's measure under the audited model."""
-
-    def effect_on(self, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """[N] predicted change of a differentiable function of the slices' measures: a gap, a ratio, a spread.
-
-            grad f(values)ᵀ scores[n]                                    (delta method; exact where f is linear)
-
-        `lambda m: m[0] / m[1]` is the ratio of the first two slices' measures, `lambda m: m[0] - m[1]` their gap. In
-        the unit of the function; positive: removing the record raises it.
-
-        Args:
-            function: measures [S], in the order of `slice_names` -> one number.
-
-        Raises:
-            PolicyError: the function does not give one number that depends on the measures.
-            NumericsError: its gradient at the measures is not finite (a ratio whose denominator is 0).
-
-        Wrong when: a removal changes a measure by much of its own size (a ratio with a denominator near 0), or f has a
-        kink at the measures.
-        """
-        at = self.values.clone().requires_grad_()
-        with torch.enable_grad():
-            given: object = function(at)
-        if not isinstance(given, Tensor) or given.numel() != 1 or not given.requires_grad:
-            raise PolicyError("the function must give one number that depends on the slices' measures")
-        (gradient,) = torch.autograd.grad(given.reshape(()), at)
-        require_finite(gradient, "gradient of the function at the slices' measures")
-        return self.scores @ gradient
 
 
 def attribute(
@@ -85,7 +38,7 @@ def attribute(
     damping: Damping = "auto",
     weight_decay: float | Mapping[str, float] = 0.0,
     removal: RemovalForm = "fixed",
-    measure: Literal["loss"] | Score = "loss",
+    measure: Measured = "loss",
     sample_weight: Tensor | None = None,
     self_influence: bool = True,
     checkpoints: Sequence[tuple[State, float]] | None = None,
@@ -107,26 +60,31 @@ def attribute(
 
     Args:
         module: trained module in eval mode, called as `module(*inputs)`; outputs [B], [B, 1] or [B, C].
-        loss: (outputs, targets) -> [B], one value per record, not reduced, convex in the outputs. Passes run in float64
-            whatever the module's precision.
+        loss: (outputs, targets) -> [B], one value per record, not reduced, convex in the outputs. Passes run in
+            float64, but for `kfac` and `ekfac` on a float32 module, whose passes are float32 and whose sums and
+            decompositions are float64; the quality says what this costs, against records recomputed in float64.
         train: (inputs, targets) of the N training records; inputs one tensor [N, ...] or a tuple of them.
         slices: name -> (inputs, targets) of the slice's evaluation records; slices may overlap and differ in size.
         estimator: a name of `registry.ESTIMATORS`; `tracin` (needs `checkpoints`); `ensemble`, or `ensemble:NAME` with
             the estimator of each member (needs `members`). `auto` takes what checkpoints or members call for, else
             `exact` for small models and `ekfac` for large ones; the quality says why.
-        damping: added to the curvature's diagonal beyond the model's own L2; `auto` by the rule in `damping`.
+        damping: added to the curvature's diagonal beyond the model's own L2; `auto` by the rules in `damping`, of which
+            members choose between the ends (`ensemble.held_out`).
         weight_decay: lambda, the L2 of F, for all parameters or by name (others 0). AdamW's decoupled decay is not an
-            L2 of any objective: give 0 and read the distance to the optimum in the quality.
+            L2 of any objective; the quality's `weight decay` says what the gradient speaks for (`decay`).
         removal: `fixed`: the other records keep weight 1/N. `renormalised`: F becomes a mean over N − 1, which changes
             signs (see `renormalised`); not for `tracin`, whose steps leave the record's term out.
-        measure: `loss`, or a differentiable (outputs) -> [B] such as the probability of the favourable class.
+        measure: `loss`, or a differentiable (outputs) -> [B] such as the probability of the favourable class; or one of
+            these for each slice, by its name. Gaps and ratios of slices: `Attribution.combined` and `effect_on`.
         sample_weight: [N] w_n >= 0 of F; None is ones.
-        self_influence: False leaves it out of what is returned.
+        self_influence: False leaves it out; `kfac` and `ekfac` then do not compute it.
         checkpoints: for `tracin`: [(state dict, learning rate summed over the steps that it stands for)].
         members: for `ensemble`: [(state dict, boolean mask [N] of the records the member was trained on)].
-        tolerance: largest relative error by which slices may be compressed. Nothing is compressed yet, so every
-            tolerance is met; the quality says so.
-        device: where to compute; `auto` is where the module's parameters lie.
+        tolerance: largest relative error of a slice's scores by which `kfac` and `ekfac` may compress the slices of
+            large problems (low rank, products in bfloat16 where the processor has them); 0 compresses nothing. The
+            error is measured on a sample of the records and said in the quality (`compression`).
+        device: where to compute; `auto` is where the module's parameters lie. A process group that the caller set up is
+            left alone: every call scores its own records in its own process. `auditkit run` shares them out.
         generator: for estimators that draw at random. None does with the settings that can be reached here; the
             quality says so when one is given.
 
@@ -147,46 +105,28 @@ def attribute(
         raise PolicyError("tracin follows removal 'fixed' only: leaving a record out drops its term from each step")
     check_settings(removal=removal, tolerance=tolerance, measure=measure, slices=slices)
     where = device_of(device, module)
-    problem = problem_of(module, loss, train, where=where, weight_decay=weight_decay, weights=sample_weight)
+    plan = passes_of(module, base)
+    problem = problem_of(module, loss, train, where=where, weight_decay=weight_decay, weights=sample_weight, plan=plan)
     evaluation = evaluation_of(problem, slices, measure)
+
+    way = Way(base, damping, removal, tolerance=tolerance, own=self_influence)
+
     if checkpoints is not None:
         found = follow(problem, evaluation, checkpoints)
     elif members is not None:
-        found = average(problem, evaluation, members, lambda p, e: _of_one_model(p, e, base, damping, removal))
+        found = average(problem, evaluation, members, lambda p, e: of_one_model(p, e, way, shares=BETWEEN))
     else:
-        found = _of_one_model(problem, evaluation, base, damping, removal)
+        (found,) = of_one_model(problem, evaluation, way)
+    said = found.quality
+    if not any(row.name == "compression" for row in said):
+        said = (*said, uncompressed(tolerance))
     return Attribution(
         scores=found.effects.cpu(),
         self_influence=found.self_influence.cpu() if self_influence else None,
         slice_names=tuple(slices),
-        unit=_unit(measure),
-        quality=(*_way(estimator, checkpoints, members), *found.quality, *_settings(removal, tolerance, generator)),
+        unit=unit_of(measure),
+        quality=(*_way(estimator, checkpoints, members), *said, *_settings(removal, generator)),
         values=measure_values(problem, evaluation).cpu(),
-    )
-
-
-def _of_one_model(
-    problem: Problem, evaluation: Evaluation, name: str, damping: Damping, removal: RemovalForm
-) -> Combined:
-    choice = choose(problem, name, damping)
-    curvature, pull = choice.estimator.fit(problem), None
-    if removal == "renormalised":
-        curvature, pull = renormalise(problem, curvature)
-    scores = score(problem, curvature, evaluation, pull=pull)
-    why = choice.why if name == "auto" else "Named by the caller."
-    added = max(curvature.damping.values(), default=0.0)
-    return Combined(
-        scores.effects,
-        scores.self_influence,
-        (
-            Quality(name="estimator", value=None, text=f"{choice.name}. {why} Source: {SOURCES[choice.name]}."),
-            Quality(name="damping", value=added, text="Largest number added to the curvature's diagonal beyond L2."),
-            coverage(problem, curvature),
-            *convergence(problem, curvature, scores),
-            step_form(curvature, scores),
-            *left_out(scores),
-            *curvature.quality(),
-        ),
     )
 
 
@@ -209,7 +149,11 @@ def _estimator(name: str, damping: Damping, checkpoints: object, members: object
     return base or ("auto" if way == "ensemble" else way)
 
 
-def _unit(measure: Literal["loss"] | Score) -> str:
+def unit_of(measure: Measured) -> str:
+    """What one unit of the scores is."""
+    if isinstance(measure, Mapping):
+        words = (f"{name}: {unit_of(one)}" for name, one in measure.items())
+        return "; ".join(words)
     if isinstance(measure, str):
         return "change of the slice's mean loss, in the unit of the loss (nats for a log-likelihood)"
     return "change of the slice's mean measure, in the unit of the measure"
@@ -224,16 +168,12 @@ def _way(name: str, checkpoints: object, members: object) -> tuple[Quality, ...]
     return (Quality(name="method", value=None, text=f"{way}. {why}"),)
 
 
-def _settings(removal: RemovalForm, tolerance: float, generator: torch.Generator | None) -> tuple[Quality, ...]:
+def _settings(removal: RemovalForm, generator: torch.Generator | None) -> tuple[Quality, ...]:
     forms = {
         "fixed": "Removal form fixed: the other records keep weight 1/N.",
         "renormalised": "Removal form renormalised: the mean is taken over the remaining N - 1 records.",
     }
-    text = f"Scores are not compressed; they meet the tolerance of {tolerance:g} up to rounding in float64."
-    found = [
-        Quality(name="removal", value=None, text=forms[removal]),
-        Quality(name="compression", value=0.0, text=text),
-    ]
+    found = [Quality(name="removal", value=None, text=forms[removal])]
     if generator is not None:
         found.append(Quality(name="chance", value=None, text="Nothing was drawn at random; the generator is unused."))
     return tuple(found)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -59,4 +60,29 @@ class Estimator(Protocol):
 
     def fit(self, problem: Problem) -> Curvature:
         """Accumulate and invert the curvature of one problem."""
+        ...
+
+
+@dataclass(frozen=True)
+class BlockSpectrum:
+    """One block without its penalty, in its eigenbasis (or in that part of it which given vectors lie in)."""
+
+    eigenvalues: Tensor
+    """[E]"""
+    turned: Tensor
+    """[E, K] given vectors in these coordinates."""
+    own: float
+    """The block's own L2; the largest where parameters differ."""
+
+
+@runtime_checkable
+class Redampable(Curvature, Protocol):
+    """A curvature that is quickly had under another damping, so that `auto` can compare several."""
+
+    def spectra(self, vectors: Tensor) -> Mapping[str, BlockSpectrum]:
+        """Block (as in `damping`) -> its spectrum, with vectors [D, K] turned into its coordinates."""
+        ...
+
+    def damped(self, added: Mapping[str, float]) -> Redampable:
+        """The same curvature with these dampings beyond the model's own L2, by block; the others stay."""
         ...

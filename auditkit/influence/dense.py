@@ -8,7 +8,12 @@ import torch
 from torch import Tensor
 
 from auditkit.errors import Complaint, NumericsError
+from auditkit.influence.curvature import BlockSpectrum
 from auditkit.influence.damping import Damping, added_damping, floor
+from auditkit.influence.krylov import krylov_basis
+
+_WHOLE = 2048
+_KRYLOV = 384
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,28 @@ class DenseBlock:
         flat = jacobian.reshape(-1, jacobian.shape[2]).T
         half: Tensor = torch.linalg.solve_triangular(self.factor, flat, upper=False).T.reshape(jacobian.shape)
         return half @ half.transpose(1, 2)
+
+    def damped(self, added: float) -> DenseBlock:
+        """The same Gauss–Newton matrix under its penalty and another damping.
+
+        Raises:
+            NumericsError: H is not positive definite with it.
+        """
+        diagonal = self.diagonal - self.damping + added
+        return DenseBlock(self.ggn, diagonal, _factor(self.ggn, diagonal, added), added)
+
+    def spectrum(self, vectors: Tensor) -> BlockSpectrum:
+        """Without the penalty: whole up to 2,048 parameters, else what a Krylov space of vectors [D, K] sees of it."""
+        if len(self.ggn) <= _WHOLE:
+            eigenvalues, basis = torch.linalg.eigh(self.ggn)
+        else:
+            chance = torch.Generator().manual_seed(0)
+            columns = min(len(self.ggn), _KRYLOV)
+            krylov, projected = krylov_basis(lambda v: self.ggn @ v, vectors, columns=columns, generator=chance)
+            eigenvalues, turn = torch.linalg.eigh(projected)
+            basis = krylov @ turn
+        own = float(self.diagonal.max()) - self.damping
+        return BlockSpectrum(eigenvalues.clamp(min=0), basis.T @ vectors, own)
 
     def stiffer(self, factor: float) -> DenseBlock:
         """The same Gauss–Newton matrix under `factor` times the penalty."""

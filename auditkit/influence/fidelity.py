@@ -88,6 +88,17 @@ def measure(effects: Floats, rows: Ints, targets: Sequence[Target], bank: Bank, 
     return Fidelity(overall, each, _ceiling(actual[:, varies], bank), len(_repeats(bank)[0]), bank.recipe)
 
 
+def on_fitting(effects: Floats, rows: Ints, targets: Sequence[Target], bank: Bank) -> float:
+    """The same figure, without interval, on the bank's part for fitting; NaN where nothing varies.
+
+    Args:
+        effects: [N, S]. rows: [N] positions in the table. targets: [S] measures. bank: with a part for fitting.
+    """
+    chosen = ~bank.plan.measuring
+    each = correlations(predicted_values(effects, rows, bank)[chosen], actual_values(targets, bank)[chosen])
+    return float(each[np.isfinite(each)].mean()) if np.isfinite(each).any() else float("nan")
+
+
 def predicted_values(effects: Floats, rows: Ints, bank: Bank) -> Floats:
     """[K, S] sum of the effects of the records that each model did not learn from."""
     place = {int(row): at for at, row in enumerate(bank.plan.rows)}

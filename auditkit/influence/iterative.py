@@ -5,7 +5,8 @@
 Measures cost one column each. Self-influence and the Newton step need a quadratic form of H⁻¹ for every record, which
 no single solve gives. Two routes, the cheaper taken: H⁻¹ itself, solved for once as D columns (D ≤ 2048); or P columns
 for each record (P = 1 first-order, C with the Newton step). The work is stated beforehand and refused above a limit:
-it grows with N² on the second route, where `ekfac` or `arnoldi` answer in one pass.
+it grows with N² on the second route, where `ekfac` or `arnoldi` answer in one pass. Where self-influence is not asked
+for, first-order scores take no solve for any record (`across`).
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from torch import Tensor
 from auditkit.errors import Complaint, ModelError, NumericsError
 from auditkit.influence.damping import Damping, added_damping, floor
 from auditkit.influence.jacobian import is_affine, output_jacobian, rows_that_fit
+from auditkit.influence.mixing import mixed_gradients
 from auditkit.influence.problem import Inputs, Problem
 from auditkit.influence.products import GaussNewton
+from auditkit.influence.sequences import root_quality
 from auditkit.result import Quality
 
 _OPERATIONS_PER_PRODUCT = 10.0
 _INVERSE_PARAMETERS = 2048
+_MIXED = 8
 
 
 @dataclass
@@ -58,6 +62,10 @@ class Solver(Protocol):
 
     def stiffer(self, factor: float) -> Solver:
         """The same for G + factor · diag(penalty)."""
+        ...
+
+    def on(self, operator: GaussNewton) -> Solver:
+        """The same with products by another operator of the same G."""
         ...
 
     def quality(self, journal: Journal) -> tuple[Quality, ...]:
@@ -122,9 +130,39 @@ class IterativeCurvature:
             grams.append(self._gram(jacobian))
         return torch.cat(crosses), torch.cat(grams)
 
+    def across(self, inputs: Inputs, probes: Tensor, directions: Tensor) -> Tensor:
+        """[B, P, S] probesᵀ J directions alone, by forward mode: no record takes a solve or a gradient."""
+        return probes.transpose(1, 2) @ self.operator.push(inputs, directions)
+
+    def mean_length(self) -> float:
+        """Mean over records, each counting w_n, of rᵀ J H⁻¹ Jᵀ r, from eight solves (`mixing`)."""
+        mixed = mixed_gradients(self.operator, _MIXED)
+        mass = float(self.problem.processes.sum(self.problem.weights.sum()))
+        return float((mixed * self.solve(mixed)).sum()) / (_MIXED * mass) if mass > 0 else 0.0
+
     def quality(self) -> tuple[Quality, ...]:
-        """What the solver reached so far."""
-        return self.solver.quality(self.journal)
+        """What the solver reached so far, in all processes; each of them asks."""
+        self.settle()
+        return (*self.solver.quality(self.journal), *root_quality(self.operator.problem))
+
+    @cached_property
+    def alone(self) -> IterativeCurvature:
+        """For systems of this process's own records, which other processes do not solve; itself without others."""
+        operator = self.operator.alone()
+        if operator is self.operator:
+            return self
+        return replace(self, operator=operator, solver=self.solver.on(operator), journal=Journal())
+
+    def settle(self) -> None:
+        """Enter what processes solved each for itself into the journal of all; every process meets here."""
+        processes = self.problem.processes
+        if processes.size == 1:
+            return
+        noted, self.alone.journal.systems = self.alone.journal, 0
+        systems = int(processes.sum(torch.tensor([noted.systems])))
+        worst = torch.tensor([noted.iterations, noted.error, noted.spread], dtype=torch.float64)
+        iterations, error, spread = processes.maximum(worst).tolist()
+        self.journal.note(systems=systems, iterations=int(iterations), error=error, spread=spread)
 
     def stiffer(self, factor: float) -> IterativeCurvature:
         """The same G under `factor` times the penalty, with a journal of its own."""
@@ -135,7 +173,7 @@ class IterativeCurvature:
         if self._by_inverse:
             return jacobian @ self._inverse @ jacobian.transpose(1, 2)
         flat = jacobian.reshape(-1, jacobian.shape[2])
-        gram = jacobian @ self.solve(flat.T).T.reshape(jacobian.shape).transpose(1, 2)
+        gram = jacobian @ self.alone.solve(flat.T).T.reshape(jacobian.shape).transpose(1, 2)
         return (gram + gram.transpose(1, 2)) / 2
 
     @cached_property
@@ -164,7 +202,8 @@ class IterativeCurvature:
                 Complaint(
                     f"self-influence of {n:,} records with {size:,} parameters by one solve each would take about "
                     f"{work:.0e} operations, more than {self.operations:.0e}",
-                    hint="set influence.estimator to arnoldi or ekfac, which need one pass for all records",
+                    hint="set influence.estimator to arnoldi or ekfac, which need one pass for all records, or leave "
+                    "self-influence out (attribute with self_influence=False)",
                 )
             )
 

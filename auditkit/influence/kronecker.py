@@ -11,22 +11,28 @@ exact by Sherman–Morrison:
 
     (D_j + rho q qᵀ)⁻¹ = D_j⁻¹ − rho D_j⁻¹ q qᵀ D_j⁻¹ / (1 + rho qᵀ D_j⁻¹ q),     D_j = diag(E_j + lambda_w + damping)
 
-No projection of the penalty is needed. Everything is float64. Legend: o outputs, i inputs of the map (bias included).
+No projection of the penalty is needed. The block is float64; rows and gradients may come in float32, are then
+multiplied in float32, and sums of them leave in float64. Legend: o outputs, i inputs of the map (bias included).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from auditkit.errors import Complaint, NumericsError
+from auditkit.influence.damping import Damping, added_damping, floor
+
+WIDEST = 8192
+"""Inputs up to which their factor is kept and decomposed whole (512 MiB); wider ones keep their own coordinates."""
 
 
 @dataclass(frozen=True)
 class Basis:
-    """Eigenvectors of the two factors; `right` None is the identity (one-hot inputs: their factor is diagonal)."""
+    """Eigenvectors of the two factors; `right` None is the identity (one-hot inputs, and inputs beyond `WIDEST`)."""
 
     left: Tensor
     """[o, o] Q_G."""
@@ -38,6 +44,18 @@ class Basis:
         """Decompose the output factor [o, o] and the input factor [i, i]."""
         right = None if input_factor is None else torch.linalg.eigh(input_factor).eigenvectors
         return Basis(torch.linalg.eigh(output_factor).eigenvectors, right)
+
+    def turn_outputs(self, rows: Tensor) -> Tensor:
+        """[..., o] rows in the output eigenbasis, in their own precision."""
+        return rows @ self.left.to(rows.dtype)
+
+    def turn_inputs(self, rows: Tensor) -> Tensor:
+        """[..., i] rows in the input eigenbasis, in their own precision."""
+        return rows if self.right is None else rows @ self.right.to(rows.dtype)
+
+    def turn(self, matrices: Tensor) -> Tensor:
+        """[..., o, i] Q_Gᵀ M Q_A, in their own precision."""
+        return self.turn_inputs(self.left.T.to(matrices.dtype) @ matrices)
 
 
 @dataclass(frozen=True)
@@ -64,7 +82,27 @@ class Block:
                 )
             )
 
-    @property
+    @staticmethod
+    def invert(
+        basis: Basis, eigenvalues: Tensor, damping: Damping, *, penalty: float, excess: float, affine: bool
+    ) -> Block:
+        """Choose the damping where it is `auto` (see `damping`); the bias's penalty is `penalty + excess`.
+
+        Raises:
+            NumericsError: the block is not positive definite with the damping given.
+        """
+        mean = float(eigenvalues.mean())
+        added = added_damping(damping, mean_eigenvalue=mean, penalty=max(penalty, penalty + excess), affine=affine)
+        try:
+            return Block(basis, eigenvalues, penalty + added, excess, added)
+        except NumericsError:
+            if damping != "auto":
+                raise
+            # One of the two carries no L2 of its own: lift both by the floor.
+            added = max(added, floor(mean, affine=affine))
+            return Block(basis, eigenvalues, penalty + added, excess, added)
+
+    @cached_property
     def inverse(self) -> Tensor:
         """[o, i] 1 / D."""
         return 1 / (self.eigenvalues + self.penalty)
@@ -72,9 +110,11 @@ class Block:
     @property
     def bias_row(self) -> Tensor:
         """[i] q, the bias coordinate in the input eigenbasis."""
-        if self.basis.right is None:
-            return torch.zeros(self.eigenvalues.shape[1], dtype=torch.float64, device=self.eigenvalues.device)
-        return self.basis.right[-1]
+        if self.basis.right is not None:
+            return self.basis.right[-1]
+        unit = torch.zeros(self.eigenvalues.shape[1], dtype=torch.float64, device=self.eigenvalues.device)
+        unit[-1] = 1.0
+        return unit
 
     @property
     def _denominator(self) -> Tensor:
@@ -84,8 +124,7 @@ class Block:
     def solve(self, gradients: Tensor) -> Tensor:
         """H⁻¹ of gradients [S, o, i], in the parameters' own coordinates."""
         right, left = self.basis.right, self.basis.left
-        turned = left.T @ gradients if right is None else left.T @ gradients @ right
-        solved = turned * self.inverse
+        solved = self.basis.turn(gradients) * self.inverse
         if self.bias_excess:
             pulled = (solved @ self.bias_row) * (self.bias_excess / self._denominator)
             solved = solved - pulled.unsqueeze(2) * (self.inverse * self.bias_row)
@@ -97,19 +136,48 @@ class Block:
         With outputs d in the eigenbasis, sum_j d_j² of it is the record's dᵀ ⊗ aᵀ H⁻¹ d ⊗ a: three matrix products for
         a whole batch and no per-record gradient.
         """
-        quadratic = inputs.square() @ self.inverse.T
+        quadratic = inputs.square() @ self.inverse.T.to(inputs.dtype)
         if self.bias_excess:
-            pulled = inputs @ (self.inverse * self.bias_row).T
-            quadratic = quadratic - pulled.square() * (self.bias_excess / self._denominator)
+            pulled = inputs @ (self.inverse * self.bias_row).T.to(inputs.dtype)
+            quadratic = quadratic - pulled.square() * (self.bias_excess / self._denominator).to(inputs.dtype)
         return quadratic
 
     def matrix_products(self, gradients: Tensor) -> Tensor:
-        """[B, P, P] inner products under H⁻¹ of per-record gradients [B, P, o, i] already in the eigenbasis."""
-        products = torch.einsum("bpoi,oi,bqoi->bpq", gradients, self.inverse, gradients)
+        """[B, P, P] float64: products under H⁻¹ of per-record gradients [B, P, o, i] already in the eigenbasis."""
+        flat = gradients.flatten(2)
+        products = ((flat * self.inverse.flatten().to(flat.dtype)) @ flat.transpose(1, 2)).to(torch.float64)
         if self.bias_excess:
-            pulled = torch.einsum("bpoi,oi,i->bpo", gradients, self.inverse, self.bias_row)
-            scale = self.bias_excess / self._denominator
-            products = products - torch.einsum("bpo,o,bqo->bpq", pulled, scale, pulled)
+            pulled = torch.einsum("bpoi,oi->bpo", gradients, (self.inverse * self.bias_row).to(flat.dtype))
+            scaled = pulled * (self.bias_excess / self._denominator).to(flat.dtype)
+            products = products - scaled @ pulled.transpose(1, 2)
+        return products
+
+    def damped(self, added: float) -> Block:
+        """The same block with another damping beyond its L2."""
+        return replace(self, penalty=self.penalty - self.damping + added, damping=added)
+
+    def position_products(self, inputs: Tensor, gradients: Tensor) -> Tensor:
+        """[B, P, P] float64: the same for gradients sum_t d_t a_tᵀ, from pairs of positions and without forming them.
+
+        With M the inverse, K_tu,j = sum_k a_tk M_jk a_uk [B, T, T, o] is one matrix product for all pairs; what is
+        wanted is sum_{t, u, j} d_tj K_tu,j d_uj.
+
+        Args:
+            inputs: [B, T, i] in the eigenbasis. gradients: [B, P, T, o] in the eigenbasis.
+        """
+        positions, inverse = inputs.shape[1], self.inverse.T.to(inputs.dtype)
+        first, second = torch.tril_indices(positions, positions, device=inputs.device)
+        lower = (inputs[:, first] * inputs[:, second]) @ inverse
+        kernel = lower.new_empty(len(inputs), positions, positions, lower.shape[2])
+        kernel[:, first, second] = lower
+        kernel[:, second, first] = lower
+        weighted = torch.einsum("bptj,btuj->bpuj", gradients, kernel)
+        products = (weighted.flatten(2) @ gradients.flatten(2).transpose(1, 2)).to(torch.float64)
+        if self.bias_excess:
+            pulled = inputs @ (self.inverse * self.bias_row).T.to(inputs.dtype)
+            along = torch.einsum("bptj,btj->bpj", gradients, pulled)
+            scaled = along * (self.bias_excess / self._denominator).to(along.dtype)
+            products = products - scaled @ along.transpose(1, 2)
         return products
 
     def stiffer(self, factor: float) -> Block:

@@ -13,8 +13,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from auditkit.influence.products import GaussNewton
+
 _VANISHED = 1e-10
 _TRIES = 8
+_POWER_COLUMNS = 4
+_POWER_STEPS = 200
 
 
 def krylov_basis(
@@ -38,6 +42,23 @@ def krylov_basis(
         projected[:filled, before:filled] = basis[:, :filled].T @ fresh
     upper = torch.triu(projected)
     return basis, upper + torch.triu(projected, diagonal=1).T
+
+
+def largest_eigenvalue(operator: GaussNewton) -> float:
+    """Of G, from below, by block power iteration from cosines until it changes by less than 1e-3."""
+    size = operator.problem.layout.size
+    places = torch.arange(size, dtype=torch.float64, device=operator.problem.targets.device)
+    block = torch.stack([torch.cos((k + 1) * places + k) for k in range(min(_POWER_COLUMNS, size))], dim=1)
+    value = 0.0
+    for _ in range(_POWER_STEPS):
+        block = torch.linalg.qr(block).Q
+        moved = operator.product(block)
+        small = block.T @ moved
+        before, value = value, float(torch.linalg.eigvalsh((small + small.T) / 2)[-1])
+        if value <= 0 or abs(value - before) <= 1e-3 * value:
+            break
+        block = moved
+    return max(value, 0.0)
 
 
 def _extend(basis: Tensor, filled: int, fresh: Tensor, generator: torch.Generator) -> Tensor:

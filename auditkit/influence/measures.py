@@ -7,9 +7,9 @@ m = sum_e c_e q_e with q the loss or the score of evaluation record e. A gap has
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,7 +17,8 @@ from torch import Tensor
 from auditkit.errors import DataError
 from auditkit.influence.problem import Inputs, Problem, batches, filled
 
-Quantity = Literal["loss", "score"]
+Quantity: TypeAlias = str
+"""`loss`, `score`, or a name in `Evaluation.others`."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Evaluation:
     measures: tuple[Measure, ...]
     score: Callable[[Tensor], Tensor] | None = None
     """outputs as the module gives them [B, ...] -> favourable score [B]; needed by measures of the score."""
+    others: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+    """Further functions of the outputs, each under the quantity that its measures name."""
 
     def weights(self, quantity: Quantity) -> Tensor:
         """[M, S] c_e of every measure of this quantity; columns of the others are zero."""
@@ -47,7 +50,7 @@ class Evaluation:
 
     def quantities(self) -> tuple[Quantity, ...]:
         """The quantities that some measure needs."""
-        return tuple(q for q in ("loss", "score") if any(m.quantity == q for m in self.measures))
+        return tuple(dict.fromkeys(m.quantity for m in self.measures))
 
 
 def state_evaluation(
@@ -56,36 +59,47 @@ def state_evaluation(
     targets: Tensor,
     measures: Sequence[Measure],
     score: Callable[[Tensor], Tensor] | None = None,
+    *,
+    others: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
 ) -> Evaluation:
     """Cast the evaluation rows to the problem's precision and keep those that some measure weighs.
 
     Raises:
-        DataError: no measure, weights of the wrong length or not finite, or a score measure without a score.
+        DataError: no measure, weights of the wrong length or not finite, or a measure of a quantity without function.
     """
+    others = dict(others or {})
     if not measures:
         raise DataError("there is no slice to measure influence on")
     wrong = [m.name for m in measures if m.weights.shape != (len(targets),) or not bool(m.weights.isfinite().all())]
     if wrong:
         raise DataError(f"measures need one finite weight per evaluation record ({len(targets)}): {', '.join(wrong)}")
-    if score is None and any(m.quantity == "score" for m in measures):
-        raise DataError("a measure of the favourable score needs the model's favourable score")
+    known = {"loss", *others, *(() if score is None else ("score",))}
+    for quantity in sorted({m.quantity for m in measures} - known):
+        raise DataError(_unknown(quantity))
     used = torch.stack([m.weights != 0 for m in measures]).any(dim=0)
     kept = tuple(Measure(m.name, m.quantity, m.weights[used].to(torch.float64)) for m in measures)
     rows = problem.cast([t[used] for t in inputs])
     aims = targets[used].to(problem.dtype) if targets.is_floating_point() else targets[used]
-    return Evaluation(rows, aims, kept, score)
+    return Evaluation(rows, aims, kept, score, others)
 
 
 def record_quantity(
     problem: Problem, evaluation: Evaluation, quantity: Quantity, outputs: Tensor, targets: Tensor
 ) -> Tensor:
-    """[B] loss or favourable score of records with these outputs [B, C]."""
+    """[B] loss, favourable score or another function of records with these outputs [B, C]."""
     raw = problem.raw(outputs)
     if quantity == "loss":
         return problem.loss(raw, targets)
-    if evaluation.score is None:
-        raise DataError("a measure of the favourable score needs the model's favourable score")
-    return evaluation.score(raw)
+    function = evaluation.score if quantity == "score" else evaluation.others.get(quantity)
+    if function is None:
+        raise DataError(_unknown(quantity))
+    return function(raw)
+
+
+def _unknown(quantity: Quantity) -> str:
+    if quantity == "score":
+        return "a measure of the favourable score needs the model's favourable score"
+    return f"there is no function for measures of {quantity!r}"
 
 
 def measure_values(problem: Problem, evaluation: Evaluation) -> Tensor:
@@ -120,8 +134,8 @@ def measure_gradients(problem: Problem, evaluation: Evaluation) -> Tensor:
 def objective_gradient(problem: Problem) -> Tensor:
     """[D] gradient of F at the trained parameters; zero at a minimum."""
     everyone = Measure("objective", "loss", problem.weights / problem.n)
-    data = measure_gradients(problem, Evaluation(problem.inputs, problem.targets, (everyone,)))
-    return data[:, 0] + problem.penalty * problem.flat()
+    here = measure_gradients(problem, Evaluation(problem.inputs, problem.targets, (everyone,)))[:, 0]
+    return problem.processes.sum(here) + problem.penalty * problem.flat()
 
 
 def _gradient(values: Tensor, weights: Tensor, moving: dict[str, Tensor]) -> Tensor:

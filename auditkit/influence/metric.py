@@ -58,11 +58,9 @@ def _from_jacobians(problem: Problem, names: tuple[str, ...], inputs: Inputs, wa
 
 def _penalty_block(problem: Problem, site: Site, metric: Tensor) -> Block:
     """The metric of one layer as a block without curvature."""
-    spans, shape = problem.layout.spans(), site.layer.weight.shape
+    spans = problem.layout.spans()
     weight = float(metric[spans[site.weight]][0])
     bias = weight if site.bias is None else float(metric[spans[site.bias]][0])
-    inputs = shape[0] if site.is_embedding else shape[1] + (site.bias is not None)
-    zeros = torch.zeros(shape[1 if site.is_embedding else 0], inputs, dtype=torch.float64, device=metric.device)
-    axes = (torch.eye(size, dtype=torch.float64, device=metric.device) for size in zeros.shape)
-    left, right = axes
-    return Block(Basis(left, None if site.is_embedding else right), zeros, weight, bias - weight, 0.0)
+    zeros = torch.zeros(site.shape, dtype=torch.float64, device=metric.device)
+    axes = Basis(torch.eye(len(zeros), dtype=torch.float64, device=metric.device), None)
+    return Block(axes, zeros, weight, bias - weight, 0.0)

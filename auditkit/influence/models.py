@@ -12,7 +12,10 @@ from torch import Tensor
 from auditkit.errors import Complaint, ModelError
 from auditkit.influence.problem import Problem
 from auditkit.influence.refusals import check_posed
+from auditkit.pieces import Nothing
 from auditkit.result import Quality
+
+_NOWHERE = Nothing()
 
 State: TypeAlias = Mapping[str, Tensor]
 """What `module.state_dict()` gives, copied."""
@@ -40,7 +43,8 @@ def at_state(problem: Problem, state: State, *, what: str) -> Problem:
         module.load_state_dict(dict(state))
     except (RuntimeError, TypeError, AttributeError) as reason:
         raise ModelError(f"{what} does not fit the module: {reason}") from reason
-    moved = replace(problem, module=module.eval().requires_grad_(False))
+    # Sums of many models would fill the disk; what is kept of them is their scores (`pooled.kept_ways`).
+    moved = replace(problem, module=module.eval().requires_grad_(False), keep=_NOWHERE)
     check_posed(moved)
     return moved
 

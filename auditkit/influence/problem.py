@@ -6,6 +6,9 @@ Objective (removal form `fixed`: the other records keep weight 1/N when one is r
 
 Legend used in this room: N training rows, M evaluation rows, B a batch, C outputs per record, D trainable parameters,
 S measures, K root columns (K <= C).
+
+A problem may hold a share of the N rows, the rest lying with other processes (`auditkit.processes`): N, and with it the
+weight of a record, is then that of the whole, and what is summed over rows goes through `sharing.summed`.
 """
 
 from __future__ import annotations
@@ -21,11 +24,18 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from auditkit.errors import DataError, ModelError
+from auditkit.influence.roots import RootColumns
+from auditkit.influence.shapes import checked_weights, rows_at_once, trailing_shape
+from auditkit.pieces import Keep, Nothing
+from auditkit.processes import ALONE, Processes
 
 Inputs: TypeAlias = tuple[Tensor, ...]
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 Batch: TypeAlias = tuple[slice, Inputs, Tensor]
 """Positions of consecutive rows, their inputs and their targets."""
+
+_NOWHERE = Nothing()
+_ROOT = RootColumns()
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ class Problem:
     module: nn.Module
     """Private copy: eval mode, `dtype`, no gradients of its own (they are taken functionally)."""
     loss: Loss
-    """(outputs as the module gives them, targets [B]) -> [B], no reduction."""
+    """(outputs as the module gives them, targets [B] or [B, T]) -> [B], no reduction over records."""
     inputs: Inputs
     targets: Tensor
     weights: Tensor
@@ -70,18 +80,30 @@ class Problem:
     penalty: Tensor
     """[D] lambda_j, float64."""
     trailing: tuple[int, ...]
-    """Shape of one record's output as the module gives it: () for [B], (C,) for [B, C]."""
+    """Shape of one record's output as the module gives it: () for [B], (C,) for [B, C], (T, C) for [B, T, C]."""
     dtype: torch.dtype
     batch: int
+    root: RootColumns = _ROOT
+    """From how many outputs on the root of the output Hessian is drawn at random (`sequences`)."""
+    total: int | None = None
+    """N where the rows here are a share of the training records; None: they are all of them."""
+    start: int = 0
+    """Position of the first row here among all N."""
+    processes: Processes = ALONE
+    """Those that hold the other rows."""
+    sample: Inputs | None = None
+    """A few records, the same in every process, on which decisions that all must share are taken; None: the first."""
+    keep: Keep = _NOWHERE
+    """Where finished sums over all records are left."""
 
     @property
     def n(self) -> int:
-        """N, the number of training records."""
-        return len(self.targets)
+        """N, the number of training records of the objective; `len(targets)` of them are here."""
+        return len(self.targets) if self.total is None else self.total
 
     @property
     def classes(self) -> int:
-        """C, the number of outputs of one record."""
+        """C, the number of outputs of one record; T·C for sequences."""
         return prod(self.trailing)
 
     def parameters(self) -> dict[str, Tensor]:
@@ -110,8 +132,12 @@ class Problem:
         return tuple(t.to(self.dtype) if t.is_floating_point() else t for t in tensors)
 
     def rows(self, size: int | None = None) -> Iterator[Batch]:
-        """Training rows in order, in batches: (positions, inputs, targets)."""
+        """Training rows that are here, in order, in batches: (positions among these rows, inputs, targets)."""
         return batches(self.inputs, self.targets, size or self.batch)
+
+    def first(self, count: int) -> Inputs:
+        """A few records to try things on, at most `count`; the same ones in every process."""
+        return self.cast([t[:count] for t in (self.inputs if self.sample is None else self.sample)])
 
 
 def batches(inputs: Inputs, targets: Tensor, size: int) -> Iterator[Batch]:
@@ -136,17 +162,26 @@ def pose(
     weights: Tensor | None = None,
     batch: int = 512,
     dtype: torch.dtype = torch.float64,
+    root: RootColumns | None = None,
+    processes: Processes = ALONE,
+    keep: Keep = _NOWHERE,
+    every_loss: bool = True,
 ) -> Problem:
     """State the problem, or refuse it with every reason that can be found without training.
 
     Args:
-        module: trained module in eval mode; called as `module(*inputs)`; its outputs are [B] or [B, C]. Not changed.
+        module: trained, in eval mode; called as `module(*inputs)`; outputs [B], [B, C] or [B, T, C]. Not changed.
         loss: per-record loss in nats, (outputs, targets) -> [B], no reduction; its Hessian in the outputs is PSD.
         inputs: training inputs, each [N, ...]; targets: [N].
         weight_decay: lambda of the objective over all trainable parameters, or by parameter name (others 0).
         weights: w_n >= 0 of the objective; None is ones.
         batch: rows per pass; changes time and memory, not results.
         dtype: precision of the passes; curvature is always accumulated and decomposed in float64.
+        root: up to how many outputs all columns of the root are used, and how many mixed ones stand for more; None
+            goes by the number of records.
+        processes: those that were each given a share of the rows, in the order of their ranks; every one of them poses.
+        keep: where finished sums are left.
+        every_loss: look at every record's loss now; False where the caller refuses non-finite losses in its own pass.
 
     Raises:
         ModelError: no trainable parameter, training-mode layers, outputs that depend on the rest of the batch or on
@@ -154,6 +189,7 @@ def pose(
         DataError: rows that do not match in number, weights that are negative or not finite.
     """
     from auditkit.influence.refusals import check_posed, check_training_mode
+    from auditkit.influence.sharing import shared
 
     check_training_mode(module)
     own = _private_copy(module, dtype)
@@ -167,20 +203,24 @@ def pose(
         raise DataError(f"inputs {[len(t) for t in rows]} and targets {len(aims)} differ in rows, or are fewer than 2")
     # A fork keeps a module that draws at random (refused below) from disturbing the caller's random numbers.
     with torch.random.fork_rng(devices=[]):
+        trailing = trailing_shape(own, rows)
+        known = root or RootColumns.of(int(processes.sum(torch.tensor(len(aims), device=aims.device))))
         problem = Problem(
             module=own,
             loss=loss,
             inputs=rows,
             targets=aims,
-            weights=_checked_weights(weights, len(aims)).to(aims.device),
+            weights=checked_weights(weights, len(aims)).to(aims.device),
             layout=layout,
             penalty=_penalty(weight_decay, layout).to(aims.device),
-            trailing=_trailing(own, rows),
+            trailing=trailing,
             dtype=dtype,
-            batch=batch,
+            batch=rows_at_once(batch, trailing, [shape[0] for shape in layout.shapes if shape], known),
+            root=known,
+            keep=keep,
         )
-        check_posed(problem)
-    return problem
+        check_posed(problem, every_loss=every_loss)
+    return shared(problem, processes)
 
 
 def _private_copy(module: nn.Module, dtype: torch.dtype) -> nn.Module:
@@ -189,14 +229,6 @@ def _private_copy(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     except (RuntimeError, TypeError) as reason:
         raise ModelError(f"the module cannot be copied for the influence engine: {reason}") from reason
     return own.requires_grad_(False)
-
-
-def _checked_weights(weights: Tensor | None, n: int) -> Tensor:
-    if weights is None:
-        return torch.ones(n, dtype=torch.float64)
-    if weights.shape != (n,) or not bool(torch.isfinite(weights).all()) or bool((weights < 0).any()):
-        raise DataError(f"sample weights must be {n} finite numbers that are not negative")
-    return weights.to(torch.float64)
 
 
 def _penalty(weight_decay: float | Mapping[str, float], layout: Layout) -> Tensor:
@@ -213,13 +245,3 @@ def _penalty(weight_decay: float | Mapping[str, float], layout: Layout) -> Tenso
     return torch.repeat_interleave(
         torch.tensor([by_name[name] for name in layout.names], dtype=torch.float64), torch.tensor(sizes)
     )
-
-
-def _trailing(module: nn.Module, inputs: Inputs) -> tuple[int, ...]:
-    rows = min(2, len(inputs[0]))
-    with torch.no_grad():
-        given = module(*(t[:rows] for t in inputs))
-    if not isinstance(given, Tensor) or given.ndim not in (1, 2) or len(given) != rows:
-        shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
-        raise ModelError(f"the module must give outputs [B] or [B, C] for B records; for {rows} it gave {shape}")
-    return tuple(given.shape[1:])

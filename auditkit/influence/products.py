@@ -13,22 +13,19 @@ Cost of a product and column: about 10·N·D operations. Memory: `held` numbers,
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 from torch.func import jvp, vjp, vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from auditkit.influence.capture import verified_sites
-from auditkit.influence.jacobian import output_jacobian, rows_that_fit
+from auditkit.influence.capture import observed_sites
+from auditkit.influence.jacobian import output_jacobian, plain_attention, quiet, rows_that_fit
 from auditkit.influence.layers import curvature_diagonal
-from auditkit.influence.likelihood import output_terms
 from auditkit.influence.problem import Inputs, Problem, filled
+from auditkit.influence.sequences import curvature_root
+from auditkit.influence.sharing import whole
 
 HELD = 2**23
 _PROBE_ROWS = 4
@@ -53,15 +50,28 @@ class GaussNewton:
         """One pass for the output terms and one for the diagonal (or the root Jacobian)."""
         roots = _output_roots(problem)
         forward = has_forward_rules(problem)
-        if problem.n * roots.shape[2] * problem.layout.size > held:
-            diagonal = curvature_diagonal(problem, verified_sites(problem))
+        columns = int(problem.processes.maximum(torch.tensor([roots.shape[2]])))
+        if problem.n * columns * problem.layout.size > held:
+            diagonal = curvature_diagonal(problem, observed_sites(problem))
             return GaussNewton(problem, roots, None, diagonal, forward)
         parts = [
             roots[at].transpose(1, 2) @ output_jacobian(problem, inputs)
             for at, inputs, _ in problem.rows(min(problem.batch, rows_that_fit(problem.classes * problem.layout.size)))
         ]
         rows = torch.cat(parts)
-        return GaussNewton(problem, roots, rows, rows.square().sum((0, 1)), forward)
+        return GaussNewton(problem, roots, rows, problem.processes.sum(rows.square().sum((0, 1))), forward)
+
+    def alone(self) -> GaussNewton:
+        """The same operator over all N records in this process, for systems that other processes do not solve."""
+        processes = self.problem.processes
+        if processes.size == 1:
+            return self
+        columns = int(processes.maximum(torch.tensor([self.roots.shape[2]])))
+        padded = torch.nn.functional.pad(self.roots, (columns - self.roots.shape[2], 0))
+        held = self.held
+        if held is not None:
+            held = processes.rows(torch.nn.functional.pad(held, (0, 0, columns - held.shape[1], 0)))
+        return GaussNewton(whole(self.problem), processes.rows(padded), held, self.diagonal, self.forward)
 
     @property
     def rounding(self) -> float:
@@ -71,29 +81,37 @@ class GaussNewton:
     @property
     def largest(self) -> float:
         """max_n N tr(R_nᵀ R_n): no single record's share of G, taken for all, has a larger eigenvalue."""
-        if self.held is not None:
-            return self.problem.n * float(self.held.square().sum((1, 2)).max())
         problem, worst = self.problem, 0.0
+        if self.held is not None:
+            worst = float(self.held.square().sum((1, 2)).max())
+            return problem.n * float(problem.processes.maximum(torch.tensor(worst, dtype=torch.float64)))
         for at, inputs, _ in problem.rows(min(problem.batch, rows_that_fit(problem.classes * problem.layout.size))):
             rows = self.roots[at].transpose(1, 2) @ output_jacobian(problem, inputs)
             worst = max(worst, float(rows.square().sum((1, 2)).max()))
-        return problem.n * worst
+        return problem.n * float(problem.processes.maximum(torch.tensor(worst, dtype=torch.float64)))
 
     def product(self, vectors: Tensor, rows: Tensor | None = None) -> Tensor:
         """G vectors [D, K] -> [D, K]; with positions `rows` [m], the unbiased N/m times the sum over those records."""
+        problem = self.problem
+        if rows is None:
+            return problem.processes.sum(self._product(vectors, None))
+        mine = rows[(rows >= problem.start) & (rows < problem.start + len(problem.targets))] - problem.start
+        return problem.processes.sum(self._product(vectors, mine)) * (problem.n / len(rows))
+
+    def _product(self, vectors: Tensor, rows: Tensor | None) -> Tensor:
+        """Over all rows here, or those at positions `rows` among them."""
         if self.held is not None:
             if rows is None and self._matrix is not None:
                 return self._matrix @ vectors
             flat = (self.held if rows is None else self.held[rows]).reshape(-1, len(vectors))
-            total = flat.T @ (flat @ vectors)
-            return total if rows is None else total * (self.problem.n / len(rows))
-        places = torch.arange(self.problem.n, device=vectors.device) if rows is None else rows
+            return flat.T @ (flat @ vectors)
+        places = torch.arange(len(self.problem.targets), device=vectors.device) if rows is None else rows
         total = torch.zeros_like(vectors)
         for part in torch.split(places, self._rows_at_once(vectors.shape[1])):
             inputs, root = tuple(t[part] for t in self.problem.inputs), self.roots[part]
             curved = root @ (root.transpose(1, 2) @ self.push(inputs, vectors))
             total += self.pull(inputs, curved)
-        return total * (self.problem.n / len(places))
+        return total
 
     @cached_property
     def _matrix(self) -> Tensor | None:
@@ -132,7 +150,7 @@ def push_forward(problem: Problem, inputs: Inputs, vectors: Tensor) -> Tensor:
         moved: Tensor = jvp(lambda p: problem.outputs(inputs, p), (parameters,), (tangents,))[1]
         return moved
 
-    with _quiet(), _plain_attention():
+    with quiet(), plain_attention():
         found: Tensor = vmap(along, out_dims=2)((vectors * mask).T.contiguous().to(problem.dtype))
     return found.detach().to(torch.float64)
 
@@ -141,7 +159,7 @@ def pull_back(problem: Problem, inputs: Inputs, cotangents: Tensor) -> Tensor:
     """[D, K] float64: gradients of the outputs against cotangents [B, C, K], by reverse mode under `vmap`."""
     parameters, given = problem.parameters(), cotangents.to(problem.dtype)
     try:
-        with _quiet():
+        with quiet():
             backward = vjp(lambda p: problem.outputs(inputs, p), parameters)[1]
             found = vmap(backward, in_dims=2)(given)[0]
         parts = [found[name].reshape(given.shape[2], -1) for name in parameters]
@@ -153,8 +171,7 @@ def pull_back(problem: Problem, inputs: Inputs, cotangents: Tensor) -> Tensor:
 
 def has_forward_rules(problem: Problem) -> bool:
     """Whether forward mode works for this module, and agrees with reverse mode, on a few records."""
-    rows = min(_PROBE_ROWS, problem.n)
-    inputs = tuple(t[:rows] for t in problem.inputs)
+    inputs = problem.first(_PROBE_ROWS)
     positions = torch.arange(problem.layout.size, dtype=torch.float64, device=problem.targets.device)
     vectors = torch.stack([torch.cos(positions), torch.sin(1.3 * positions)], dim=1)
     try:
@@ -182,7 +199,7 @@ def _column_by_column(problem: Problem, inputs: Inputs, cotangents: Tensor) -> l
 def _output_roots(problem: Problem) -> Tensor:
     parts = []
     for at, inputs, targets in problem.rows():
-        root = output_terms(problem, problem.outputs(inputs).detach(), targets).root
+        root = curvature_root(problem, inputs, problem.outputs(inputs).detach(), targets)
         parts.append(root * (problem.weights[at] / problem.n).sqrt().view(-1, 1, 1))
     columns = max(part.shape[2] for part in parts)
     return torch.cat([torch.nn.functional.pad(part, (columns - part.shape[2], 0)) for part in parts])
@@ -197,24 +214,3 @@ def _receiving(problem: Problem) -> Tensor:
         if isinstance(layer, nn.Embedding) and layer.padding_idx is not None and weight in spans:
             mask[spans[weight]].view(layer.weight.shape)[layer.padding_idx] = 0.0
     return mask
-
-
-@contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Attention from its parts: torch's fused kernels have no forward rules, and are taken in eval mode by default."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Told to torch's developers, not to ours: slower operations, and what torch itself loads for forward mode."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="There is a performance drop")
-        warnings.filterwarnings("ignore", message=r"`torch\.jit\.script` is deprecated", category=DeprecationWarning)
-        yield

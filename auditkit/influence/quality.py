@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from auditkit.influence.curvature import Curvature
+from auditkit.influence.decay import weight_decay
 from auditkit.influence.measures import Evaluation, objective_gradient
 from auditkit.influence.problem import Problem
 from auditkit.influence.scoring import Form, Scores, score
@@ -22,12 +23,15 @@ def assess_quality(
     problem: Problem, curvature: Curvature, evaluation: Evaluation, scores: Scores, *, minimum: int
 ) -> tuple[Quality, ...]:
     """All quality figures of one run, each with its sentence; `minimum` is the smallest count of records told."""
+    gradient = objective_gradient(problem) if scores.gradient is None else scores.gradient
     return (
         coverage(problem, curvature),
-        *convergence(problem, curvature, scores),
+        *convergence(problem, curvature, scores, gradient),
+        weight_decay(problem, gradient),
         step_form(curvature, scores),
         sensitivity(problem, curvature, evaluation, scores.form),
         *curvature.quality(),
+        *scores.quality,
         *left_out(scores, minimum=minimum),
     )
 
@@ -39,16 +43,23 @@ def coverage(problem: Problem, curvature: Curvature) -> Quality:
     return Quality(name="parameters covered", value=share, text=text, warns=share < 1)
 
 
-def convergence(problem: Problem, curvature: Curvature, scores: Scores) -> tuple[Quality, Quality]:
+def convergence(
+    problem: Problem, curvature: Curvature, scores: Scores, gradient: Tensor | None = None
+) -> tuple[Quality, Quality]:
     """Gradient norm of F at the trained parameters, and the distance to the optimum in single-record removals.
 
     The distance is sqrt(gᵀ H⁻¹ g) for the gradient g of F, over the root mean square of the same length for the plain
     step of one record, sqrt(mean (w_n/N)² r_nᵀ J_n H⁻¹ J_nᵀ r_n). Above 1 the model lies further from its optimum than
     removing a typical record would move it, and the theory behind the scores holds less well.
     """
-    gradient = objective_gradient(problem)
+    weights = problem.processes.rows(problem.weights)
+    typical = float((scores.plain_self * weights / problem.n).mean()) ** 0.5
+    return from_optimum(curvature, objective_gradient(problem) if gradient is None else gradient, typical)
+
+
+def from_optimum(curvature: Curvature, gradient: Tensor, typical: float) -> tuple[Quality, Quality]:
+    """The figures of `convergence` from the gradient of F [D] and the typical length of a single record's step."""
     ahead = float(gradient @ curvature.solve(gradient.unsqueeze(1))[:, 0]) ** 0.5
-    typical = float((scores.plain_self * problem.weights / problem.n).mean()) ** 0.5
     distance = ahead / typical if typical > 0 else float("inf")
     norm = float(gradient.norm())
     warns = not distance <= CONVERGED
@@ -85,8 +96,10 @@ def step_form(curvature: Curvature, scores: Scores) -> Quality:
 def sensitivity(problem: Problem, curvature: Curvature, evaluation: Evaluation, form: Form) -> Quality:
     """Smallest overlap over the measures of the top 1 % by absolute effect when L2 plus damping is ten times larger."""
     form = "first-order" if form == "first-order" else "newton"
-    here = score(problem, curvature, evaluation, form=form).effects
-    there = score(problem, curvature.stiffer(10.0), evaluation, form=form).effects
+    here, there = (
+        problem.processes.rows(score(problem, tried, evaluation, form=form, own=False).effects)
+        for tried in (curvature, curvature.stiffer(10.0))
+    )
     overlap = rank_overlap(here, there, count=max(10, problem.n // 100))
     worst, median = float(overlap.min()), float(overlap.median())
     text = (
@@ -111,11 +124,16 @@ def left_out(scores: Scores, *, minimum: int = 1) -> tuple[Quality, ...]:
 
     A count below `minimum` is told as a band, because a share of n records gives the count away.
     """
-    n, found = len(scores.self_influence), []
+    return left_out_of(len(scores.self_influence), scores.capped, scores.unsettled, minimum=minimum)
+
+
+def left_out_of(n: int, capped: int, unsettled: int, *, minimum: int = 1) -> tuple[Quality, ...]:
+    """The shares of `left_out` from counts of n records."""
+    found = []
     for count, name, what in (
-        (scores.capped, "leverage bounded", "whose leverage exceeded the bound of this estimator and was set to it"),
+        (capped, "leverage bounded", "whose leverage exceeded the bound of this estimator and was set to it"),
         (
-            scores.unsettled,
+            unsettled,
             "second-order left out",
             "whose step was taken without its second-order term, which did not settle",
         ),

@@ -38,8 +38,10 @@ def check_training_mode(module: nn.Module) -> None:
         )
 
 
-def check_posed(problem: Problem) -> None:
+def check_posed(problem: Problem, *, every_loss: bool = True) -> None:
     """Refuse parameters and losses that are not finite, records that are coupled, and a loss that is not per record.
+
+    Without `every_loss` only a few records' losses are looked at, and the caller must refuse the others' himself.
 
     Raises:
         ModelError: outputs depend on the batch or on chance; the loss reduces over the batch.
@@ -48,12 +50,12 @@ def check_posed(problem: Problem) -> None:
     bad = [name for name, p in problem.parameters().items() if not bool(torch.isfinite(p).all())]
     if bad:
         raise NumericsError(f"parameters are not finite: {', '.join(bad)}")
-    rows = min(_PROBE_ROWS, problem.n)
+    rows = min(_PROBE_ROWS, len(problem.targets))
     inputs = tuple(t[:rows] for t in problem.inputs)
     with torch.no_grad():
         _check_independent(problem, inputs, rows)
         _check_loss(problem, problem.outputs(inputs), problem.targets[:rows])
-        for at, batch, targets in problem.rows():
+        for at, batch, targets in problem.rows() if every_loss else ():
             losses = problem.loss(problem.raw(problem.outputs(batch)), targets)
             require_finite(losses, f"the loss of training records {at.start} to {at.stop - 1}")
 
@@ -90,6 +92,7 @@ def _check_loss(problem: Problem, outputs: Tensor, targets: Tensor) -> None:
                 hint="use reduction='none' and reduce only over a record's own outputs",
             )
         )
+    require_finite(once, f"the loss of training records 0 to {len(targets) - 1}")
     twice = problem.loss(problem.raw(torch.cat([outputs, outputs])), torch.cat([targets, targets]))
     tolerance = _tolerance(problem)
     if twice.shape != (2 * len(targets),) or not torch.allclose(

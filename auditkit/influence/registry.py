@@ -15,6 +15,7 @@ from auditkit.influence.estimators.ekfac import Ekfac
 from auditkit.influence.estimators.exact import Exact
 from auditkit.influence.estimators.kfac import Kfac
 from auditkit.influence.estimators.lissa import Lissa
+from auditkit.influence.estimators.logra import Logra
 from auditkit.influence.problem import Problem
 
 
@@ -33,6 +34,7 @@ ESTIMATORS: Mapping[str, Maker] = {
     "arnoldi": Arnoldi,
     "kfac": Kfac,
     "ekfac": Ekfac,
+    "logra": Logra,
 }
 
 SOURCES: Mapping[str, str] = {
@@ -42,9 +44,11 @@ SOURCES: Mapping[str, str] = {
     "arnoldi": "Schioppa et al. 2022",
     "kfac": "Martens & Grosse 2015",
     "ekfac": "George et al. 2018; Grosse et al. 2023",
+    "logra": "Choe et al. 2024",
 }
 
 EXACT_PARAMETERS = 30_000
+_DERIVATIVES = 2**23
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,12 @@ class Choice:
 def choose(problem: Problem, name: str, damping: Damping, *, exact_parameters: int = EXACT_PARAMETERS) -> Choice:
     """The estimator of this name; `auto` takes `exact` up to `exact_parameters` parameters and `ekfac` above.
 
+    Checkpoints and members are no estimators of one model: the public door takes `tracin` or `ensemble` where they are
+    given (`attribution`); an audit takes these where its policy names them (`ways`), because each costs a training or
+    a bank of its own.
+
+    And `ekfac` where the derivatives of one record's outputs are too many numbers: `exact` needs them for every record.
+
     Raises:
         PolicyError: no estimator has this name.
     """
@@ -68,6 +78,9 @@ def choose(problem: Problem, name: str, damping: Damping, *, exact_parameters: i
         name = "exact" if small else "ekfac"
         side = "at most" if small else "more than"
         why = f"Chosen because the model has {size:,} trainable parameters, {side} {exact_parameters:,}."
+        if small and size * problem.classes > _DERIVATIVES:
+            name = "ekfac"
+            why = f"Chosen because {problem.classes:,} outputs a record depend on {size:,} trainable parameters."
     else:
         why = "Named by the policy."
     if name not in ESTIMATORS:

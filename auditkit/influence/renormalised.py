@@ -10,6 +10,10 @@ and equals H₋ₙ⁻¹(w_n grad l_n + L theta)/(N − 1), H₋ₙ the curvature
 the same for all records: it shifts every score of a slice by nearly the same number, and so decides signs. Damping
 counts as penalty in H', not in the pull.
 
+With sample or class weights it is the records that are counted, not their weights: the mean goes from 1/N to 1/(N − 1)
+whatever w_n is, and a record of weight 0 is one of the N. A trainer that divides by the sum of the weights has the same
+F where they average 1, and would go to 1/(N − w_n) instead; its pull is w_n times the one here.
+
 The self-influence of a record can be negative here: with a weaker penalty all losses tend to fall. Wrong when: the
 trained parameters are not a minimum of F, as for the fixed form.
 """

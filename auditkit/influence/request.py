@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
@@ -13,12 +14,16 @@ from torch import Tensor, nn
 from auditkit.errors import Complaint, DataError, ModelError, PolicyError
 from auditkit.influence.measures import Evaluation, Measure, state_evaluation
 from auditkit.influence.problem import Inputs, Loss, Problem, pose
+from auditkit.influence.registry import EXACT_PARAMETERS
 
 Rows: TypeAlias = tuple[Tensor | tuple[Tensor, ...], Tensor]
 """(inputs, targets): inputs are one tensor [N, ...] or a tuple of them, in the order in which the module takes them."""
 
 Score: TypeAlias = Callable[[Tensor], Tensor]
 """outputs as the module gives them -> [B], differentiable."""
+
+Measured: TypeAlias = Literal["loss"] | Score | Mapping[str, Literal["loss"] | Score]
+"""One measure for all slices, or one for each by the slice's name."""
 
 _PAIR = 2
 
@@ -36,12 +41,24 @@ def check_settings(*, removal: str, tolerance: float, measure: object, slices: M
         wrong.append(f"tolerance must be a finite number that is not negative, not {tolerance!r}")
     if measure == "score":
         wrong.append("measure 'score' needs to know the favourable score; give it as a callable (outputs) -> [B]")
+    elif isinstance(measure, Mapping):
+        wrong += _wrong_measures(measure, slices)
     elif measure != "loss" and not callable(measure):
         wrong.append(f"measure must be 'loss' or a callable (outputs) -> [B], not {measure!r}")
     if wrong:
         raise PolicyError([Complaint(text) for text in wrong])
     if not slices:
         raise DataError("there is no slice to measure influence on")
+
+
+def _wrong_measures(measure: Mapping[object, object], slices: Mapping[str, Rows]) -> list[str]:
+    wrong = []
+    if set(measure) != set(slices):
+        wrong.append(f"a measure by slice must name every slice and no other: {sorted(map(str, measure))}")
+    bad = sorted(str(name) for name, one in measure.items() if one != "loss" and not callable(one))
+    if bad:
+        wrong.append(f"measures must be 'loss' or a callable (outputs) -> [B]; wrong for {', '.join(bad)}")
+    return wrong
 
 
 def device_of(device: str | torch.device, module: nn.Module) -> torch.device:
@@ -60,6 +77,26 @@ def device_of(device: str | torch.device, module: nn.Module) -> torch.device:
     return found
 
 
+@dataclass(frozen=True)
+class Passes:
+    """How the training rows are to be run, which depends on the estimator."""
+
+    dtype: torch.dtype = torch.float64
+    every_loss: bool = True
+    """Whether the loss of every record is looked at before anything else; False where the scores' own pass does."""
+    batch: int = 512
+
+
+def passes_of(module: nn.Module, estimator: str) -> Passes:
+    """Block estimators run a float32 module in float32, and look at every record's loss as they score it."""
+    own = [p for p in module.parameters() if p.requires_grad]
+    large = estimator == "auto" and sum(p.numel() for p in own) > EXACT_PARAMETERS
+    if not large and estimator not in ("kfac", "ekfac"):
+        return Passes()
+    wide = any(p.dtype == torch.float64 for p in module.parameters())
+    return Passes(torch.float64 if wide else torch.float32, every_loss=False, batch=1024)
+
+
 def problem_of(
     module: nn.Module,
     loss: Loss,
@@ -68,8 +105,9 @@ def problem_of(
     where: torch.device,
     weight_decay: float | Mapping[str, float],
     weights: Tensor | None,
+    plan: Passes,
 ) -> Problem:
-    """The posed problem on the device, in float64; see `problem.pose` for what it refuses.
+    """The posed problem on the device; see `problem.pose` for what it refuses.
 
     Raises:
         ModelError: also for a module or a loss that holds tensors of another precision.
@@ -78,11 +116,22 @@ def problem_of(
     if any(p.device != where for p in module.parameters()):
         module = copy.deepcopy(module).to(where)
     try:
-        return pose(module, loss, inputs, targets, weight_decay=weight_decay, weights=weights)
+        return pose(
+            module,
+            loss,
+            inputs,
+            targets,
+            weight_decay=weight_decay,
+            weights=weights,
+            dtype=plan.dtype,
+            every_loss=plan.every_loss,
+            batch=plan.batch,
+        )
     except RuntimeError as reason:
+        precision = str(plan.dtype).removeprefix("torch.")
         raise ModelError(
             Complaint(
-                f"the module or the loss cannot be run in float64 on the training records: {reason}",
+                f"the module or the loss cannot be run in {precision} on the training records: {reason}",
                 hint="tensors of their own must be buffers of the module, or follow the dtype of the outputs",
             )
         ) from reason
@@ -103,7 +152,7 @@ def _rows(name: str, rows: Rows, where: torch.device) -> tuple[Inputs, Tensor]:
     return tuple(moved[:-1]), moved[-1]
 
 
-def evaluation_of(problem: Problem, slices: Mapping[str, Rows], measure: Literal["loss"] | Score) -> Evaluation:
+def evaluation_of(problem: Problem, slices: Mapping[str, Rows], measure: Measured) -> Evaluation:
     """All slices' rows one below the other, and a mean over each slice's own rows.
 
     Raises:
@@ -118,12 +167,17 @@ def evaluation_of(problem: Problem, slices: Mapping[str, Rows], measure: Literal
     inputs = tuple(torch.cat(parts) for parts in zip(*(rows for rows, _ in found), strict=True))
     lengths = torch.tensor([len(targets) for _, targets in found], device=where)
     owner = torch.repeat_interleave(torch.arange(len(found), device=where), lengths)
-    quantity: Literal["loss", "score"] = "loss" if measure == "loss" else "score"
-    measures = [Measure(name, quantity, (owner == s).to(torch.float64) / lengths[s]) for s, name in enumerate(slices)]
-    favourable = None if isinstance(measure, str) else measure
-    evaluation = state_evaluation(problem, inputs, torch.cat([aims for _, aims in found]), measures, favourable)
-    if favourable is not None:
-        _check_score(problem, evaluation, favourable)
+    by_slice = dict(measure) if isinstance(measure, Mapping) else dict.fromkeys(slices, measure)
+    # One function for all slices is one quantity, evaluated once for each record.
+    names = {id(one): f"measure of {name}" for name, one in reversed(by_slice.items()) if not isinstance(one, str)}
+    others = {names[id(one)]: one for one in by_slice.values() if not isinstance(one, str)}
+    measures = [
+        Measure(name, names.get(id(by_slice[name]), "loss"), (owner == s).to(torch.float64) / lengths[s])
+        for s, name in enumerate(slices)
+    ]
+    evaluation = state_evaluation(problem, inputs, torch.cat([aims for _, aims in found]), measures, others=others)
+    for one in others.values():
+        _check_score(problem, evaluation, one)
     return evaluation
 
 

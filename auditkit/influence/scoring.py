@@ -14,24 +14,35 @@ gradient (removal form `renormalised`) adds (H − w_n J_nᵀ W_n J_n / N)⁻¹ 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from auditkit.influence.arithmetic import fast_float32
+from auditkit.influence.blocks import BlockCurvature
 from auditkit.influence.curvature import Curvature
+from auditkit.influence.iterative import IterativeCurvature
 from auditkit.influence.jacobian import is_affine
-from auditkit.influence.likelihood import OutputTerms, output_terms
+from auditkit.influence.likelihood import OutputTerms, loss_gradient, output_terms
 from auditkit.influence.measures import Evaluation, measure_gradients
 from auditkit.influence.newton import removal
 from auditkit.influence.problem import Batch, Inputs, Problem
 from auditkit.influence.refusals import require_finite
+from auditkit.influence.rehearsal import rehearse
+from auditkit.influence.samples import mean_length
 from auditkit.influence.stepping import affordable, step_all
+from auditkit.influence.sweep import Sweep
+from auditkit.influence.widening import widened_evaluation, widened_problem
+from auditkit.result import Quality
 
 Form = Literal["auto", "stepped", "newton", "first-order"]
 
 _NEWTON_OUTPUTS = 32
+_SLICED = 256
+"""Evaluation rows at once: each measure that meets a batch takes a backward pass over all of it."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +52,13 @@ class Scores:
     effects: Tensor
     """[N, S] predicted change of each measure if the record were removed and the model retrained."""
     self_influence: Tensor
-    """[N] predicted change of the record's own loss."""
+    """[N] predicted change of the record's own loss; zeros where it was not asked for."""
     leverage: Tensor
     """[N] the record's share of the curvature along its own directions; zeros when `form` is `first-order`."""
     plain_self: Tensor
-    """[N] w_n/N rᵀ J H⁻¹ Jᵀ r: influence on the own loss without Newton step, the squared length of the plain step."""
+    """[N] w_n/N rᵀ J H⁻¹ Jᵀ r: influence on the own loss without Newton step, the squared length of the plain step.
+
+    Where self-influence was not asked for, rᵀ J H⁻¹ Jᵀ r is its mean over a sample of records."""
     form: Form
     """How they were computed: `stepped`, `newton` (first-order in the measure, Newton step) or `first-order`."""
     second_order: bool
@@ -54,6 +67,10 @@ class Scores:
     """Records whose leverage was above the curvature's bound."""
     unsettled: int
     """Records whose second-order term was left out."""
+    gradient: Tensor | None = None
+    """[D] gradient of F, where the pass gave it on the way."""
+    quality: tuple[Quality, ...] = ()
+    """What the pass says of its own precision and of what it left out."""
 
 
 def score(
@@ -64,6 +81,8 @@ def score(
     form: Form = "auto",
     second_order: bool = True,
     pull: Tensor | None = None,
+    tolerance: float = 0.0,
+    own: bool = True,
 ) -> Scores:
     """Effects [N, S] and self-influence [N] of every training record.
 
@@ -74,29 +93,84 @@ def score(
             for a curvature that does not know the leverage of single records.
         second_order: with `stepped`, add the second-order term of the step.
         pull: [D] what every removal adds to the gradient beside the record's own, see `renormalised`; None is nothing.
+        tolerance: largest relative error of a measure's column by which the slices may be compressed where that saves
+            work; for block curvatures (`rehearsal`), others compress nothing.
+        own: False leaves self-influence out where that saves work (block curvatures; first-order with a solve each).
 
     Raises:
-        NumericsError: a score is not finite.
+        NumericsError: a loss or a score is not finite.
     """
     if form == "auto":
         form = _choose(problem, curvature, evaluation)
-    drift = torch.zeros(problem.layout.size, 0, dtype=torch.float64, device=problem.targets.device)
-    if pull is not None:
-        drift = curvature.solve(pull.unsqueeze(1))
-    if form == "stepped":
-        second_order = second_order and is_affine(problem)
-        got = step_all(problem, curvature, evaluation, second_order=second_order, drift=drift)
-        effects, own, leverage, plain = got.effects, got.self_influence, got.leverage, got.plain_self
-        unsettled, second_order = got.unsettled, got.second_order
-    else:
-        one = _Pass.of(problem, curvature, evaluation, drift)
-        parts = [one.newton(batch) if form == "newton" else one.plain(batch) for batch in problem.rows()]
-        effects, own, leverage, plain = (torch.cat(column) for column in zip(*parts, strict=True))
-        unsettled, second_order = 0, False
+    if form != "stepped":
+        return prepared(problem, curvature, evaluation, form=form, pull=pull, tolerance=tolerance, own=own)(problem)
+    second_order = second_order and is_affine(problem)
+    drift = None if pull is None else curvature.solve(pull.unsqueeze(1))
+    got = step_all(problem, curvature, evaluation, second_order=second_order, drift=drift)
+    effects, changes = _finite(got.effects, got.self_influence)
+    capped = int((got.leverage > curvature.leverage_bound).sum())
+    return Scores(
+        effects, changes, got.leverage, got.plain_self, "stepped", got.second_order, capped, got.unsettled
+    )
+
+
+def prepared(
+    problem: Problem,
+    curvature: Curvature,
+    evaluation: Evaluation,
+    *,
+    form: Form,
+    pull: Tensor | None = None,
+    tolerance: float = 0.0,
+    own: bool = True,
+) -> Callable[[Problem], Scores]:
+    """What all rows share, done once; gives what scores some of the N records, posed like `problem`.
+
+    Arguments as for `score`; N is that of `problem` and of the rows that are given later. The form is `newton` or
+    `first-order`: the others look at all records at once.
+    """
+    wide = replace(widened_problem(problem), batch=min(problem.batch, _SLICED))
+    gradients = measure_gradients(wide, widened_evaluation(evaluation))
+    pulls = gradients[:, :0] if pull is None else pull.unsqueeze(1)
+    directions = curvature.solve(torch.cat([gradients, pulls], dim=1))
+    if form == "first-order" and isinstance(curvature, BlockCurvature):
+        with fast_float32(directions.device):
+            sweep = Sweep.of(problem, curvature, directions, own=own)
+            trial = rehearse(sweep, torch.cat([gradients, pulls], dim=1), tolerance=tolerance)
+            typical = None if own else mean_length(problem, curvature)
+        return lambda rows: _swept(replace(trial.sweep, problem=rows), gradients, trial.quality, typical)
+    shift = (gradients.T @ directions[:, gradients.shape[1] :]).sum(1) / problem.n
+    length = None
+    if isinstance(curvature, IterativeCurvature) and form == "first-order" and not own:
+        length = curvature.mean_length()
+    one = _Pass(problem, curvature, directions, pulls.shape[1], shift, length)
+    return lambda rows: replace(one, problem=rows).scores(form)
+
+
+def _swept(sweep: Sweep, gradients: Tensor, quality: tuple[Quality, ...], typical: float | None) -> Scores:
+    """The first-order form in one sweep; `typical` is the mean squared length of a record's step where none is asked.
+
+    The measures' gradients are float64 whatever the precision of the passes.
+    """
+    problem, measures = sweep.problem, gradients.shape[1]
+    with fast_float32(gradients.device):
+        got = sweep.run()
+    require_finite(got.loss, "the loss of training records")
+    share = problem.weights / problem.n
+    shift = (gradients.T @ sweep.directions[:, measures:]).sum(1) / problem.n
+    plain = share * (got.length if typical is None else typical)
+    toward = got.cross[:, measures:].sum(1) / problem.n
+    own = plain + toward if typical is None else torch.zeros_like(plain)
+    effects, own = _finite(share.unsqueeze(1) * got.cross[:, :measures] + shift, own)
+    gradient = None if got.gradient is None else got.gradient + problem.penalty * problem.flat()
+    none = torch.zeros_like(plain)
+    return Scores(effects, own, none, plain, "first-order", False, 0, 0, gradient=gradient, quality=quality)
+
+
+def _finite(effects: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
     require_finite(effects, "effects of training records on the measures")
     require_finite(own, "self-influence")
-    capped = int((leverage > curvature.leverage_bound).sum())
-    return Scores(effects, own, leverage, plain, form, second_order, capped, unsettled)
+    return effects, own
 
 
 def _choose(problem: Problem, curvature: Curvature, evaluation: Evaluation) -> Form:
@@ -121,12 +195,16 @@ class _Pass:
     pulls: int
     shift: Tensor
     """[S] grad mᵀ p / N, what the pull adds to the effect of every record."""
+    length: float | None = None
+    """Mean of rᵀ J H⁻¹ Jᵀ r, where no record's own is asked for and each would take a solve."""
 
-    @staticmethod
-    def of(problem: Problem, curvature: Curvature, evaluation: Evaluation, drift: Tensor) -> _Pass:
-        gradients = measure_gradients(problem, evaluation)
-        directions = torch.cat([curvature.solve(gradients), drift], dim=1)
-        return _Pass(problem, curvature, directions, drift.shape[1], (gradients.T @ drift).sum(1) / problem.n)
+    def scores(self, form: Form) -> Scores:
+        """Of all rows of the problem."""
+        parts = [self.newton(batch) if form == "newton" else self.plain(batch) for batch in self.problem.rows()]
+        effects, own, leverage, plain = (torch.cat(column) for column in zip(*parts, strict=True))
+        effects, own = _finite(effects, own)
+        capped = int((leverage > self.curvature.leverage_bound).sum())
+        return Scores(effects, own, leverage, plain, form, False, capped, 0)
 
     def newton(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Each record is taken out of the curvature; its own loss is evaluated at its moved outputs."""
@@ -144,9 +222,13 @@ class _Pass:
     def plain(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Plain influence functions: no record is taken out of the curvature, and every change is linearised."""
         at, inputs, targets = batch
-        _, terms = _terms(self.problem, inputs, targets)
-        cross, toward, gram = self._probe(inputs, terms.gradient.unsqueeze(2))
+        _, gradient = loss_gradient(self.problem, self.problem.outputs(inputs), targets)
         share = self.problem.weights[at] / self.problem.n
+        if self.length is not None and isinstance(self.curvature, IterativeCurvature):
+            measures = self.directions[:, : self.directions.shape[1] - self.pulls]
+            cross, none = self.curvature.across(inputs, gradient.unsqueeze(2), measures), torch.zeros_like(share)
+            return share.unsqueeze(1) * cross[:, 0] + self.shift, none, none, share * self.length
+        cross, toward, gram = self._probe(inputs, gradient.unsqueeze(2))
         plain = share * gram[:, 0, 0]
         own = plain + toward[:, 0] / self.problem.n
         return share.unsqueeze(1) * cross[:, 0] + self.shift, own, torch.zeros_like(share), plain

@@ -23,11 +23,13 @@ import torch
 from torch import Tensor
 
 from auditkit.influence.curvature import Curvature
+from auditkit.influence.iterative import IterativeCurvature
 from auditkit.influence.jacobian import output_jacobian, rows_that_fit
 from auditkit.influence.likelihood import output_terms, third_derivative
 from auditkit.influence.measures import Evaluation, record_quantity
 from auditkit.influence.newton import Removal, removal
 from auditkit.influence.problem import Inputs, Problem, batches
+from auditkit.influence.sharing import whole
 
 _NUMBERS = 2**22
 _HELD = 2**26
@@ -78,9 +80,12 @@ def step_all(
     second_order = second_order and problem.classes <= _THIRD_OUTPUTS
     if drift is None:
         drift = torch.zeros(problem.layout.size, 0, dtype=torch.float64, device=problem.targets.device)
-    stage = _Stage.of(problem, curvature, evaluation, drift, second_order=second_order)
+    # Every process needs the Jacobians of all records, and steps out only those that it holds.
+    curvature = curvature.alone if isinstance(curvature, IterativeCurvature) else curvature
+    stage = _Stage.of(whole(problem), curvature, evaluation, drift, second_order=second_order)
     wide = max(problem.n * problem.classes**2, len(evaluation.targets) * problem.classes)
-    parts = [stage.block(at) for at, _, _ in problem.rows(rows_that_fit(wide, _NUMBERS))]
+    size, stop = rows_that_fit(wide, _NUMBERS), problem.start + len(problem.targets)
+    parts = [stage.block(slice(at, min(at + size, stop))) for at in range(problem.start, stop, size)]
     effects, own, leverage, plain, unsettled = (torch.cat(column) for column in zip(*parts, strict=True))
     return Stepped(effects, own, leverage, plain, int(unsettled.sum()), second_order)
 

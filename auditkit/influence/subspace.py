@@ -18,6 +18,7 @@ from auditkit.influence.krylov import krylov_basis
 from auditkit.influence.metric import diagonal_gram
 from auditkit.influence.problem import Inputs
 from auditkit.influence.products import GaussNewton
+from auditkit.influence.sequences import root_quality
 from auditkit.result import Quality
 
 _CAPTURED = 0.9
@@ -61,10 +62,14 @@ class Subspace:
     keep: int
     added: float = 0.0
     complement: Literal["mean", "penalty"] = "mean"
+    stated_rest: float | None = None
+    """Rho, where it was found otherwise than by `complement`."""
 
     def stiffer(self, factor: float) -> Subspace:
         """The same basis under `factor` times the penalty."""
-        return replace(self, curved=self.curved / factor, penalty=self.penalty * factor, metric=self.metric * factor)
+        rest = None if self.stated_rest is None else self.stated_rest / factor
+        curved, penalty, metric = self.curved / factor, self.penalty * factor, self.metric * factor
+        return replace(self, curved=curved, penalty=penalty, metric=metric, stated_rest=rest)
 
     def curvature(self) -> SubspaceCurvature:
         """Ritz pairs of M in the basis, those kept.
@@ -93,6 +98,8 @@ class Subspace:
     def _rest(self, values: Tensor) -> float:
         """Rho."""
         left = len(self.penalty) - len(values)
+        if self.stated_rest is not None:
+            return self.stated_rest if left else 0.0
         if self.complement == "penalty" or not left:
             return 0.0
         lack = (self.penalty - self.metric) / self.metric
@@ -162,6 +169,7 @@ class SubspaceCurvature:
         return (
             Quality(name="captured curvature", value=self.captured, text=share, warns=self.captured < _CAPTURED),
             Quality(name="eigenpair residual", value=residual, text=pairs, warns=not residual <= _UNCONVERGED),
+            *root_quality(self.subspace.operator.problem),
         )
 
     def _residual(self) -> float:

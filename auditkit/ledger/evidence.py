@@ -11,7 +11,7 @@ import hmac
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ def write_run(
     public: Mapping[str, bytes],
     arrays: Mapping[str, NDArray[Any]],
     tables: Mapping[str, pd.DataFrame],
+    files: Iterable[Path] = (),
+    scratch: Path | None = None,
 ) -> Path:
     """Write one run's folder whole, or not at all.
 
@@ -61,10 +63,12 @@ def write_run(
         public: file name -> bytes of what may be handed out.
         arrays: name -> array, written as `restricted/<name>.npy` (never pickled).
         tables: name -> record-level table, written as `restricted/<name>.parquet`.
+        files: restricted files that are there already; copied under their own names.
+        scratch: folder on the same disk in which the run is put together; None is the one that will hold it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-        partial = Path(scratch) / "run"
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=scratch or folder.parent) as beside:
+        partial = Path(beside) / "run"
         (partial / "public").mkdir(parents=True)
         restricted = partial / "restricted"
         restricted.mkdir(mode=OWNER_FOLDER)
@@ -74,11 +78,13 @@ def write_run(
             np.save(restricted / f"{name}.npy", array, allow_pickle=False)
         for name, table in tables.items():
             table.to_parquet(restricted / f"{name}.parquet", index=False)
+        for file in files:
+            shutil.copyfile(file, restricted / file.name)
         for part in (partial / "public", restricted):
             (part / MANIFEST).write_bytes(manifest(part))
         for file in restricted.iterdir():
             file.chmod(OWNER_FILE)
-        _move_into_place(partial, folder, Path(scratch) / "replaced")
+        _move_into_place(partial, folder, Path(beside) / "replaced")
     return folder
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -28,6 +29,15 @@ def file_digest(path: Path) -> str:
 def bytes_digest(content: bytes) -> str:
     """sha256 of bytes, as hex."""
     return hashlib.sha256(content).hexdigest()
+
+
+@cache
+def code_digest() -> str:
+    """sha256 over auditkit's own source files, in which two checkouts of one version may differ; as first asked."""
+    package = Path(__file__).parents[1]
+    files = sorted(package.rglob("*.py"))
+    told = [(str(file.relative_to(package)), file_digest(file)) for file in files]
+    return bytes_digest(json.dumps(told).encode())
 
 
 def environment() -> dict[str, str]:

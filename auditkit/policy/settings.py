@@ -69,10 +69,13 @@ class FairnessSettings(Section):
 class InfluenceSettings(Section):
     """How influence is computed."""
 
-    estimator: Literal["auto", "exact", "cg", "lissa", "arnoldi", "kfac", "ekfac"] = "auto"
-    """How influence is computed; `auto` chooses exact or ekfac by the model's size."""
+    estimator: Literal[
+        "auto", "exact", "cg", "lissa", "arnoldi", "kfac", "ekfac", "logra", "tracin", "ensemble"
+    ] = "auto"
+    """How influence is computed; `auto` chooses exact or ekfac by the model's size. `tracin` replays the training of a
+    network that auditkit trained; `ensemble` averages over models retrained for it beside those that measure."""
     damping: Literal["auto"] | Annotated[float, Field(ge=0, allow_inf_nan=False)] = "auto"
-    """Added to the curvature; `auto` derives it."""
+    """Added to the curvature; `auto` derives it by layer, and the report says how."""
     fidelity_floor: Annotated[float, Field(ge=-1, le=1)] = 0.3
     """Measured fidelity below which influence findings are withheld."""
     fidelity_models: Literal["auto"] | Annotated[int, Field(ge=16, le=1024)] = "auto"

@@ -9,7 +9,7 @@ minimised). Everything runs on one thread, so that the bits do not depend on how
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -71,8 +71,19 @@ def objective(module: nn.Module, batch: Batch, l2: float) -> Tensor:
     return (batch.weights * losses).mean() + 0.5 * l2 * penalty
 
 
-def fit(module: nn.Module, batch: Batch, training: Training, generator: torch.Generator) -> Fit:
-    """Set the module's parameters in place and leave it in eval mode.
+def _unwatched(epoch: int) -> None:
+    """Nobody looks on."""
+
+
+def fit(
+    module: nn.Module,
+    batch: Batch,
+    training: Training,
+    generator: torch.Generator,
+    *,
+    watch: Callable[[int], None] = _unwatched,
+) -> Fit:
+    """Set the module's parameters in place and leave it in eval mode; `watch` is told of every epoch that ends.
 
     Raises:
         NumericsError: the solver did not reach the optimum, or training diverged.
@@ -85,7 +96,7 @@ def fit(module: nn.Module, batch: Batch, training: Training, generator: torch.Ge
             initialise(module, generator)
             with torch.no_grad():
                 start = float(objective(module, batch, training.l2))
-            steps = _minibatches(module, batch, training, generator)
+            steps = _minibatches(module, batch, training, generator, watch)
         value, norm = _end(module, batch, training.l2, start=start)
     module.eval()
     return Fit(value, norm, steps)
@@ -145,7 +156,9 @@ def _solve(curvature: Tensor, gradient: Tensor, l2: float) -> Tensor:
     return inverse @ gradient
 
 
-def _minibatches(module: nn.Module, batch: Batch, training: Training, generator: torch.Generator) -> int:
+def _minibatches(
+    module: nn.Module, batch: Batch, training: Training, generator: torch.Generator, watch: Callable[[int], None]
+) -> int:
     """Train by Nesterov SGD; with early stopping, keep the epoch whose loss on a held-out tenth is lowest."""
     order = torch.randperm(len(batch), generator=generator)
     held = max(1, int(HELD_OUT * len(batch))) if training.early_stopping else 0
@@ -155,6 +168,7 @@ def _minibatches(module: nn.Module, batch: Batch, training: Training, generator:
     best, best_epoch, kept = math.inf, 0, [p.detach().clone() for p in parameters]
     for epoch in range(training.epochs):
         _epoch(module, learned, training, momentum=momentum, epoch=epoch, generator=generator)
+        watch(epoch)
         if not held:
             continue
         with torch.no_grad():

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from auditkit.errors import ModelError, NumericsError
 from auditkit.influence import iterative
 from auditkit.influence.blocks import BlockCurvature
-from auditkit.influence.estimators.cg import Cg, ConjugateGradients, Jacobi
+from auditkit.influence.conjugate import ConjugateGradients, Jacobi
+from auditkit.influence.estimators.cg import Cg
 from auditkit.influence.estimators.exact import Exact, gauss_newton
+from auditkit.influence.estimators.lissa import Lissa
 from auditkit.influence.jacobian import output_jacobian
 from auditkit.influence.problem import pose
 from auditkit.influence.scoring import score
@@ -149,3 +151,28 @@ def test_a_layer_that_is_never_called_is_solved_by_its_penalty(choice: Literal["
     torch.testing.assert_close(curvature.solve(vectors)[span], vectors[span] / 1e-2)
     cross, _ = curvature.probe(problem.inputs, None, vectors)
     torch.testing.assert_close(cross, output_jacobian(problem, problem.inputs) @ vectors)
+
+
+@pytest.mark.parametrize("name", ["cg", "lissa"])
+def test_without_self_influence_no_record_takes_a_solve(
+    name: str, mlp: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(iterative, "_INVERSE_PARAMETERS", 0)
+    module, x, y = mlp
+    problem = posed(module, x, y, weights=random(len(y), seed=3).abs())
+    evaluation = mean_losses(problem, x, y)
+    truth = score(problem, Exact().fit(problem), evaluation, form="first-order")
+    kind = {"cg": Cg, "lissa": Lissa}[name]
+    curvature = kind(operations=1.0).fit(problem)
+    with pytest.raises(ModelError, match="leave self-influence out"):
+        score(problem, curvature, evaluation)
+    before = curvature.journal.systems
+    got = score(problem, curvature, evaluation, own=False)
+    assert got.form == "first-order" and curvature.journal.systems == before + 2 + 8
+    assert away(got.effects, truth.effects) <= 1e-3 and not got.self_influence.any()
+    # The typical length is that of all records, from eight mixed columns of 120 records.
+    ratio = float(got.plain_self.mean() / truth.plain_self.mean())
+    assert 0.6 < ratio < 1.6
+    pulled = score(problem, curvature, evaluation, own=False, pull=random(problem.layout.size))
+    whole = score(problem, Exact().fit(problem), evaluation, form="first-order", pull=random(problem.layout.size))
+    assert away(pulled.effects, whole.effects) <= 1e-3

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from auditkit.errors import ModelError
 from auditkit.influence.capture import candidate_sites, unused_sites, verified_sites
 from auditkit.influence.curvature import Curvature
 from auditkit.influence.estimators.ekfac import Ekfac
@@ -175,10 +174,12 @@ def test_other_parameters_get_dense_blocks_and_coverage_is_whole() -> None:
     )
 
 
-def test_dense_blocks_above_the_limit_are_refused_by_name() -> None:
+def test_the_largest_parameters_above_the_limit_get_matrix_blocks_until_the_rest_fits() -> None:
     problem = posed(Norm().double().eval(), random(40, 4), torch.arange(40) % 2)
-    with pytest.raises(ModelError, match=r"more than 8 parameters: norm \(10 parameters\)"):
-        Ekfac(dense_limit=8).fit(problem)
+    curvature = Ekfac(dense_limit=8).fit(problem)
+    assert curvature.covered == problem.layout.size
+    assert curvature.groups == {"norm": ("norm.weight",), "(the module itself)": ("scale",)}
+    assert set(curvature.blocks) == {"first", "last", "norm.bias"}
 
 
 class Twice(nn.Module):
@@ -268,7 +269,7 @@ def test_a_layer_that_is_never_called_changes_nothing() -> None:
     assert not solved[problem.layout.spans()["spare.weight"]].any()
 
 
-def test_attention_goes_the_dense_way() -> None:
+def test_attention_goes_the_dense_way_while_it_is_small() -> None:
     class Attend(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from auditkit.errors import ModelError
 from auditkit.influence.capture import trace
 from auditkit.influence.estimators.ekfac import Ekfac
 from auditkit.influence.estimators.exact import gauss_newton
@@ -119,8 +118,8 @@ def test_shared_positions_count_as_independent() -> None:
     assert float(wanted[:3].mean()) == pytest.approx(float(exact), rel=0.1)
 
 
-def test_coverage_and_refusals_are_those_of_ekfac() -> None:
+def test_coverage_is_that_of_ekfac() -> None:
     problem = module_problem("norm")
     assert Kfac(damping=1e-3).fit(problem).covered == problem.layout.size
-    with pytest.raises(ModelError, match=r"more than 8 parameters: norm \(10 parameters\)"):
-        Kfac(dense_limit=8).fit(problem)
+    curvature = Kfac(damping=1e-3, dense_limit=8).fit(problem)
+    assert curvature.covered == problem.layout.size and set(curvature.blocks) == {"first", "last", "norm.bias"}

@@ -4,16 +4,21 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from auditkit.errors import NumericsError
 from auditkit.influence.estimators.exact import gauss_newton
-from auditkit.influence.estimators.lissa import Lissa, Neumann, largest_eigenvalue
+from auditkit.influence.estimators.lissa import Lissa
 from auditkit.influence.iterative import IterativeCurvature, Journal
+from auditkit.influence.krylov import largest_eigenvalue
+from auditkit.influence.neumann import Neumann
 from auditkit.influence.problem import Problem
 from auditkit.influence.products import GaussNewton
 from tests.influence.conftest import posed, random
 from tests.influence.modules import MODULES, module_problem
+from tests.worlds import squared_loss
 
 Network = tuple[nn.Sequential, Tensor, Tensor]
 
@@ -84,24 +89,78 @@ def test_divergence_is_refused_and_never_nan(mlp: Network) -> None:
 
 
 def test_too_many_steps_are_foreseen_or_met_and_refused(mlp: Network) -> None:
-    with pytest.raises(NumericsError, match=r"may need [\d,]+ steps, more than 100;.*influence\.estimator to cg"):
-        Lissa(most=100).fit(posed(*mlp))
+    with pytest.raises(NumericsError, match=r"may need [\d,]+ steps, more than 20;.*influence\.estimator to cg"):
+        Lissa(most=20).fit(posed(*mlp))
     bare = posed(*mlp, l2={"0.weight": 1e-2, "2.weight": 1e-2, "2.bias": 1e-2})
-    with pytest.raises(NumericsError, match=r"did not reach a relative error of 1e-04 in 100 steps"):
-        Lissa(damping=0.0, most=100).fit(bare)
+    with pytest.raises(NumericsError, match=r"did not reach a relative error of 1e-04 in 20 steps"):
+        Lissa(damping=0.0, most=20).fit(bare)
+
+
+@pytest.mark.parametrize("l2", [1e-1, 1e-3, 1e-5])
+def test_chebyshevs_weights_take_the_square_root_of_the_steps(l2: float, mlp: Network) -> None:
+    problem = posed(*mlp, l2=l2)
+    vectors = random(problem.layout.size, 3)
+    fast = Lissa(damping=0.0).fit(problem)
+    assert away(fast.solve(vectors), truth(problem, vectors)) <= 1e-4
+    solver = recursion(fast)
+    ratio = solver.scale / solver.least
+    assert fast.journal.iterations <= solver.iterations <= ratio**0.5 * torch.log(torch.tensor(2e4 * ratio)) / 2 + 2
+    if l2 >= 1e-3:
+        slow = Lissa(damping=0.0, acceleration="none").fit(problem)
+        assert away(slow.solve(vectors), truth(problem, vectors)) <= 1e-4
+        assert slow.journal.iterations > 2 * fast.journal.iterations
+    else:
+        with pytest.raises(NumericsError, match="may need"):
+            Lissa(damping=0.0, acceleration="none").fit(problem)
 
 
 def test_auto_lifts_a_singular_curvature_and_never_one_that_is_only_slow() -> None:
     def linear(l2: float | dict[str, float]) -> Problem:
         return posed(nn.Linear(3, 2).double(), random(20, 3), torch.arange(20) % 2, l2=l2)
 
-    with pytest.raises(NumericsError, match="did not reach"):
-        Lissa(damping=0.0, most=5000).fit(linear({"weight": 1e-2}))
+    vectors = random(8, 3)
+    # Softmax with an unpenalised bias: flat along one direction.
+    flat = linear({"weight": 1e-2})
+    with pytest.raises(NumericsError, match=r"stalls after [\d,]+ steps, so the curvature may be singular"):
+        Lissa(damping=0.0).fit(flat)
+    lifted = Lissa().fit(flat)
+    added = lifted.damping["all"]
+    assert added > 0 and away(lifted.solve(vectors), truth(flat, vectors, added)) <= 1e-3
+    slow = linear(1e-4)
+    curvature = Lissa().fit(slow)
+    assert curvature.damping["all"] == 0 and away(curvature.solve(vectors), truth(slow, vectors)) <= 1e-3
     with pytest.raises(NumericsError, match="may need"):
-        Lissa(most=5000).fit(linear(1e-4))
-    # Lifted to the floor of an affine model, which is so low that the steps are foreseen to be too many.
-    with pytest.raises(NumericsError, match="may need"):
-        Lissa(most=5000).fit(linear({"weight": 1e-2}))
+        Lissa(most=50).fit(slow)
+
+
+def test_an_ill_conditioned_curvature_without_penalty_of_one_parameter_is_reached() -> None:
+    x = random(200, 12) * torch.logspace(-2, 1, 12, dtype=torch.float64)
+    problem = posed(nn.Linear(12, 1).double(), x, random(200, 1, seed=1), loss=squared_loss, l2={"weight": 1e-6})
+    vectors = random(13, 3)
+    curvature = Lissa(damping=0.0).fit(problem)
+    condition = torch.linalg.cond(gauss_newton(problem) + torch.diag(problem.penalty))
+    assert float(condition) > 1e5 and away(curvature.solve(vectors), truth(problem, vectors)) <= 1e-3
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    seed=st.integers(0, 10_000), spread=st.floats(0.0, 2.0), l2=st.floats(1e-6, 1.0), free=st.booleans(),
+    shape=st.tuples(st.integers(2, 40), st.integers(8, 90)),
+)  # fmt: skip
+def test_whatever_the_spectrum_an_answer_is_right_or_refused(
+    seed: int, spread: float, l2: float, free: bool, shape: tuple[int, int]
+) -> None:
+    features, n = shape
+    x = random(n, features, seed=seed) * torch.logspace(-spread, spread / 2, features, dtype=torch.float64)
+    stated = {"weight": l2} if free else l2
+    problem = posed(nn.Linear(features, 1).double(), x, random(n, 1, seed=seed + 1), loss=squared_loss, l2=stated)
+    vectors = random(problem.layout.size, 2, seed=seed)
+    try:
+        got = Lissa(damping=0.0, most=2000).fit(problem).solve(vectors)
+    except NumericsError as reason:
+        assert "steps" in str(reason)
+        return
+    assert away(got, truth(problem, vectors)) <= 1e-3
 
 
 def test_samples_of_records_scatter_around_the_answer_by_their_stated_error(mlp: Network) -> None:

@@ -111,7 +111,7 @@ def test_frozen_parameters_are_no_part_of_the_problem() -> None:
 
 
 def test_outputs_of_another_shape_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"\[B\] or \[B, C\].*\(2, 3, 1\)"):
+    with pytest.raises(ModelError, match=r"\[B\], \[B, C\] or \[B, T, C\].*\(2, 3, 1, 1\)"):
         pose(_Deep(), squared_loss, (X,), X[:, 0])
 
 
@@ -121,4 +121,4 @@ class _Deep(nn.Module):
         self.scale = nn.Parameter(torch.ones(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (self.scale * x).unsqueeze(2)
+        return (self.scale * x)[:, :, None, None]

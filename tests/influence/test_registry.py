@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from auditkit.errors import NumericsError
 from auditkit.influence.damping import added_damping
@@ -17,6 +17,17 @@ def test_auto_goes_by_the_number_of_parameters_and_says_so() -> None:
     small, large = choose(problem, "auto", "auto"), choose(problem, "auto", "auto", exact_parameters=7)
     assert small.name == "exact" and "8 trainable parameters, at most 30,000" in small.why
     assert large.name == "ekfac" and "8 trainable parameters, more than 7" in large.why
+
+
+def test_auto_leaves_exact_where_a_record_has_very_many_outputs() -> None:
+    def token_squares(outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs - targets.unsqueeze(2)).square().mean((1, 2))
+
+    module = nn.Linear(160, 150).double()
+    short, long = (posed(module, random(3, t, 160), random(3, t), loss=token_squares) for t in (2, 3))
+    assert choose(short, "auto", "auto").name == "exact"
+    found = choose(long, "auto", "auto")
+    assert found.name == "ekfac" and "450 outputs a record depend on 24,150 trainable parameters" in found.why
 
 
 def test_auto_damping_fills_up_to_the_floor_only() -> None:

@@ -6,18 +6,28 @@ curvature in multiples of the penalty. Ritz pairs (mu_k, u_k) of M on a Krylov b
     H⁻¹ ≈ L^-½ (I / (1 + rho) − U diag(1 / (1 + rho) − 1 / (1 + mu)) Uᵀ) L^-½
 
 so that a direction which is not kept is not dropped: it counts as having curvature rho. By choice rho is 0 (`penalty`:
-the rest is 1/L, which lies above H⁻¹ as a matrix while the kept pairs are eigenpairs) or, the default, the `mean`
-curvature of what is left, (tr M − sum mu_k) / (D − k), whose trace is known exactly. On a tanh network of 1,794
-parameters with 128 pairs kept, effects came out 18 times too large with the first and 3 times with the second, at
-correlations of 0.72 and 0.78 with the exact ones. At full rank both are H⁻¹ itself. A parameter without any penalty
-gets the floor of `damping` for its L; it is taken off again inside M, and stays only outside the kept directions.
+the rest is 1/L, which lies above H⁻¹ as a matrix while the kept pairs are eigenpairs), the `mean` curvature of what is
+left, (tr M − sum mu_k) / (D − k), whose trace is known exactly, or, the default, the number with which the records'
+quadratic forms have the right sum (`scores`, see `refined`). Measures take `polish` products of their own beyond the
+basis, because a basis that knows nothing of them holds little of their gradients (`refined`). Below full rank,
+first-order, on a tanh network of 1,539 parameters at its optimum, 600 records, L2 1e-4, four slices, against `exact`:
+
+    pairs kept                                      10     20     50    100    200
+    effects, error, `mean` without polish         11.7    9.3    4.1    1.4   0.25
+    effects, error, `scores`, polish 64         < 0.01 < 0.01 < 0.01 < 0.01 < 0.01
+    self-influence, scale, `mean`                  8.2    6.4    3.6    2.0    1.1
+    self-influence, scale, `scores`                1.4    1.3    1.1   1.03   1.00
+
+with rank correlations of self-influence of 0.998 and more. At full rank all are H⁻¹ itself. A parameter without any
+penalty gets the floor of `damping` for its L; it is taken off again inside M, and stays only outside what is kept.
 
 Scores need J_n vectors alone: forward mode along the measures and the kept directions. Self-influence goes through the
 same basis; its first term |L^-½ J_nᵀ r_n|² is a product of squares for Linear and Embedding layers, and only other
 parameters take per-record gradients.
 
 Source: Schioppa et al. 2022; Woodbury form as in Martens 2010's split of curvature and damping. Cost: `steps` products
-to fit (10·N·D operations each), a forward-mode pass for each kept direction and measure to score; steps·D numbers.
+to fit (10·N·D operations each) and 8·`polish` for rho, `polish` for each measure; a forward-mode pass for each kept
+direction and measure to score; steps·D numbers.
 
 Wrong when: curvature above the penalty lies outside the kept directions; the share of the trace that they hold is
 printed. Leverage is then overstated, so the Newton step is not chosen by itself below full rank.
@@ -33,6 +43,7 @@ from auditkit.influence.damping import Damping, added_damping, floor
 from auditkit.influence.jacobian import is_affine
 from auditkit.influence.problem import Problem
 from auditkit.influence.products import HELD, GaussNewton
+from auditkit.influence.refined import RefinedCurvature, refine
 from auditkit.influence.subspace import SubspaceCurvature, subspace
 
 
@@ -45,15 +56,18 @@ class Arnoldi:
     """Dimension of the Krylov basis, at most D."""
     keep: int = 128
     """Ritz pairs kept, those furthest from no curvature; all of them where the basis is the whole space."""
-    complement: Literal["mean", "penalty"] = "mean"
-    """What a direction that is not kept counts as having: the mean of the remaining curvature, or none."""
+    complement: Literal["scores", "mean", "penalty"] = "scores"
+    """What a direction that is not kept counts as having: the curvature that the records' gradients see there, the mean
+    of the remaining curvature, or none."""
+    polish: int = 64
+    """Products that a measure's column may take beyond the kept directions; 0 takes none, and no `scores` either."""
     block: int = 4
     seed: int = 0
     """Of the start block."""
     held: int = HELD
     """Numbers of the root Jacobian up to which it is formed once."""
 
-    def fit(self, problem: Problem) -> SubspaceCurvature:
+    def fit(self, problem: Problem) -> SubspaceCurvature | RefinedCurvature:
         """Build the basis.
 
         Raises:
@@ -72,7 +86,9 @@ class Arnoldi:
                 raise
             return self._fit(operator, least, least)
 
-    def _fit(self, operator: GaussNewton, added: float, least: float) -> SubspaceCurvature:
+    def _fit(self, operator: GaussNewton, added: float, least: float) -> SubspaceCurvature | RefinedCurvature:
         penalty = operator.problem.penalty + added
         found = subspace(operator, penalty, least, steps=self.steps, keep=self.keep, block=self.block, seed=self.seed)
-        return replace(found, added=added, complement=self.complement).curvature()
+        complement: Literal["mean", "penalty"] = "penalty" if self.complement == "penalty" else "mean"
+        base = replace(found, added=added, complement=complement).curvature()
+        return refine(base, self.polish, calibrate=self.complement == "scores")

@@ -17,11 +17,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from auditkit.influence.curvature import BlockSpectrum
 from auditkit.influence.damping import Damping
 from auditkit.influence.dense import DenseBlock
 from auditkit.influence.jacobian import is_affine, output_jacobian, rows_that_fit
-from auditkit.influence.likelihood import output_terms
 from auditkit.influence.problem import Inputs, Problem
+from auditkit.influence.sequences import root_rows
+from auditkit.influence.sharing import summed
 from auditkit.result import Quality
 
 
@@ -81,6 +83,14 @@ class ExactCurvature:
         """Nothing beyond what every run reports."""
         return ()
 
+    def spectra(self, vectors: Tensor) -> Mapping[str, BlockSpectrum]:
+        """Of the one block."""
+        return {"all": self.block.spectrum(vectors)}
+
+    def damped(self, added: Mapping[str, float]) -> ExactCurvature:
+        """The same Gauss–Newton matrix under another damping."""
+        return replace(self, block=self.block.damped(added.get("all", self.block.damping)))
+
     def stiffer(self, factor: float) -> ExactCurvature:
         """The same Gauss–Newton matrix under `factor` times the penalty."""
         return replace(self, block=self.block.stiffer(factor))
@@ -88,11 +98,15 @@ class ExactCurvature:
 
 def gauss_newton(problem: Problem) -> Tensor:
     """[D, D] float64: 1/N sum_n w_n J_nᵀ W_n J_n, without any penalty."""
+    return summed(problem, "gauss-newton", lambda: {"ggn": _gauss_newton(problem)})["ggn"]
+
+
+def _gauss_newton(problem: Problem) -> Tensor:
+    """Over the rows here."""
     size = problem.layout.size
     total = torch.zeros(size, size, dtype=torch.float64, device=problem.targets.device)
     for at, inputs, targets in problem.rows(min(problem.batch, rows_that_fit(problem.classes * size))):
-        terms = output_terms(problem, problem.outputs(inputs), targets)
-        root = terms.root * (problem.weights[at] / problem.n).sqrt().view(-1, 1, 1)
-        rows = (root.transpose(1, 2) @ output_jacobian(problem, inputs)).reshape(-1, size)
+        root = root_rows(problem, problem.outputs(inputs), targets, output_jacobian(problem, inputs))
+        rows = (root * (problem.weights[at] / problem.n).sqrt().view(-1, 1, 1)).reshape(-1, size)
         total.addmm_(rows.T, rows)
     return total

@@ -112,12 +112,9 @@ class Descent:
         """Site -> the block whose inverse is the rate in every direction, in the layer's own coordinates."""
         blocks = {}
         for site in self.sites:
-            shape = site.layer.weight.shape
-            outputs, inputs = (shape[1], shape[0]) if site.is_embedding else (shape[0], shape[1])
-            inputs += site.bias is not None
-            device = site.layer.weight.device
-            axes = Basis(torch.eye(outputs, dtype=torch.float64, device=device), None)
-            flat = torch.zeros(outputs, inputs, dtype=torch.float64, device=device)
+            device = self.problem.targets.device
+            flat = torch.zeros(site.shape, dtype=torch.float64, device=device)
+            axes = Basis(torch.eye(len(flat), dtype=torch.float64, device=device), None)
             blocks[site.name] = Block(axes, flat, 1 / self.rate, 0.0, 0.0)
         return blocks
 

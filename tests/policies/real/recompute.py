@@ -94,7 +94,8 @@ class Audited:
     @cached_property
     def dense(self) -> Dense:
         """The influence problem in matrices."""
-        return Dense(self.world, self.answers, measures_of(self.world, self.answers))
+        dense = Dense(self.world, self.answers, measures_of(self.world, self.answers))
+        return dense.chosen(self.folder / "restricted")
 
     @cached_property
     def removals(self) -> Removals:

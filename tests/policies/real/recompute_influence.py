@@ -12,21 +12,25 @@ parameters. A perceptron is not: effects are first-order along delta_1, and the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 from scipy.special import expit
 
 from tests.policies.real.claims import Near, Says
 from tests.policies.real.recompute_composition import compositions
 from tests.policies.real.recompute_data import MINIMUM_CELL, Floats, World
+from tests.policies.real.recompute_decay import decay_figures
 from tests.policies.real.recompute_measures import Measure
-from tests.policies.real.recompute_model import Answers, jacobian, logit, objective_gradient
+from tests.policies.real.recompute_model import Answers, jacobian, logit, objective_gradient, parameters
 
 BLOCK = 500
 AFFINE_SHARE, GENERAL_SHARE = 1e-6, 1e-3
+SHARES = (1.0, 0.0, 0.5, 1.5)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,27 @@ class Dense:
     world: World
     answers: Answers
     measures: tuple[Measure, ...]
+    share: float = 1.0
+    """Of the way from the least damping to the nearest optimum."""
+    fitting: int = 0
+    """Models for fitting."""
+    ranked: tuple[float, ...] = ()
+    """How well each share of SHARES predicts the models for fitting; nothing without such models."""
+
+    def chosen(self, restricted: Path) -> Dense:
+        """With the share whose effects predict best what the models for fitting answer."""
+        if self.is_affine or not (restricted / "bank_masks.npy").exists():
+            return self
+        kept = {name: np.load(restricted / f"bank_{name}.npy")
+                for name in ("masks", "measuring", "loss_evaluation", "score_evaluation")}  # fmt: skip
+        fitting = np.flatnonzero(~kept["measuring"])
+        actual = [kept[f"{m.quantity}_evaluation"][fitting] @ m.weights for m in self.measures]
+        found = []
+        for share in SHARES:
+            predicted = ~kept["masks"][fitting] @ replace(self, share=share).removals().effects
+            pairs = zip(predicted.T, actual, strict=True)
+            found.append(float(np.mean([stats.spearmanr(a, b).statistic for a, b in pairs])))
+        return replace(self, share=SHARES[int(np.argmax(found))], fitting=len(fitting), ranked=tuple(found))
 
     @cached_property
     def rows(self) -> Floats:
@@ -79,11 +104,26 @@ class Dense:
         """The model's own penalty."""
         return float(self.world.policy["model"]["training"]["l2"])
 
-    @property
+    @cached_property
     def damping(self) -> float:
-        """What lifts the penalty to a stated share of the mean eigenvalue."""
+        """What lifts the penalty to a stated share of the mean eigenvalue, or further to the nearest optimum.
+
+        Of penalties in eighths of a decade, the one whose step to its optimum changes the outputs least:
+        (g + d theta)' H⁻¹ G H⁻¹ (g + d theta), H = G + (l2 + d) I. Between the two in equal factors, by `share`.
+        """
         share = AFFINE_SHARE if self.is_affine else GENERAL_SHARE
-        return max(0.0, share * float(np.trace(self.curvature)) / len(self.curvature) - self.l2)
+        least = max(0.0, share * float(np.trace(self.curvature)) / len(self.curvature) - self.l2)
+        if self.is_affine:
+            return least
+        return float((self.l2 + least) ** (1 - self.share) * (self.l2 + self._nearest(least)) ** self.share - self.l2)
+
+    def _nearest(self, least: float) -> float:
+        eigenvalues, basis = np.linalg.eigh(self.curvature)
+        gradient = basis.T @ objective_gradient(self.world, self.answers)
+        theta = basis.T @ parameters(self.answers.weights)
+        tried = [least] + [(self.l2 + least) * 10 ** (k / 8) - self.l2 for k in range(1, 33)]
+        moved = [(eigenvalues * ((gradient + d * theta) / (eigenvalues + self.l2 + d)) ** 2).sum() for d in tried]
+        return tried[int(np.argmin(moved))]
 
     def inverse(self, times: float = 1.0) -> Floats:
         """H^-1 under a multiple of penalty and damping."""
@@ -218,13 +258,30 @@ def _quality(dense: Dense, removals: Removals) -> list[dict[str, Any]]:
                        for a, b in zip(here.T, there.T, strict=True)])  # fmt: skip
     median = overlap[(len(overlap) - 1) // 2]
     found = [
+        ("damping", dense.damping, Says(dense.share)),
+        *_ranked(dense),
         ("parameters covered", 1.0, Says(size)),
         ("gradient norm", length, Says(0)),
         ("distance to optimum", distance, Says(1)),
+        ("weight decay", None, _decay(dense)),
         ("form", None, Says()),
         ("overlap across a decade of damping", float(overlap[0]), Says(float(overlap[0]), float(median))),
     ]
     return [{"name": name, "value": value, "text": text} for name, value, text in found]
+
+
+def _decay(dense: Dense) -> Says:
+    residual = dense.p - dense.world.label("train")
+    weights = dense.answers.weights
+    names = ("linear.weight", "linear.bias", "hidden.0.weight", "hidden.0.bias", "out.weight", "out.bias")
+    shapes = [weights[name].shape for name in names if name in weights]
+    return decay_figures(dense.rows * residual[:, None], parameters(weights), shapes, dense.l2)
+
+
+def _ranked(dense: Dense) -> list[tuple[str, float, Says]]:
+    if not dense.ranked:
+        return []
+    return [("damping on models for fitting", max(dense.ranked), Says(*dense.ranked, *SHARES, dense.fitting))]
 
 
 def _top(effects: Floats, count: int) -> Any:
