@@ -22,6 +22,8 @@ settings.register_profile("developer", deadline=None, print_blob=True)
 settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "developer")
 
+LAST_FLAG = "--durations=15"
+"""The last flag of `make prove` itself; what follows is a selection that the record must name."""
 RECORDED = ("torch", "numpy", "scipy", "scikit-learn", "fairlearn", "pandas")
 
 
@@ -33,14 +35,17 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = config.getoption("--proof-dir")
     # Under xdist the outcomes of all workers come together in the controlling process.
     if folder and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(ProofRecord(Path(folder)), "proof-record")
+        given = [str(a) for a in config.invocation_params.args]
+        chosen = " ".join(given[given.index(LAST_FLAG) + 1 :]) if LAST_FLAG in given else ""
+        config.pluginmanager.register(ProofRecord(Path(folder), chosen), "proof-record")
 
 
 class ProofRecord:
     """Collects what acceptance tests measure: `record_property(name, figure)` in a test joins its row."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, chosen: str) -> None:
         self.folder = folder
+        self.command = f"`make prove PYTEST_FLAGS='{chosen}'`" if chosen else "`make prove`"
         self.started = datetime.now(UTC)
         self.rows: list[tuple[str, str, str, float]] = []
 
@@ -62,7 +67,7 @@ class ProofRecord:
         head = [
             f"# Acceptance lines at full size, {self.started:%Y-%m-%d %H:%M} UTC",
             "",
-            "Command: `make prove`. "
+            f"Command: {self.command}. "
             f"Machine: {os.cpu_count()} cores, {_memory_gib():.0f} GiB, {platform.machine()}. "
             f"Python {sys.version.split()[0]}, {versions}.",
             "",

@@ -32,6 +32,7 @@ from tests.policies.real.recompute_influence import Dense, Removals, expected_in
 from tests.policies.real.recompute_measures import measures_of
 from tests.policies.real.recompute_membership import (
     ATTACKS,
+    diverged,
     expected_attacks,
     expected_exposure,
     expected_quality,
@@ -185,7 +186,7 @@ def _privacy(audited: Audited) -> dict[str, Any]:
         screen = expected_screen(audited.world, audited.removals.own)
         rows |= {"privacy.screen_share /  / ": {"estimate": screen["flagged"]}} | screen["by_group"]
         out["screen"] = screen | {"tail": {"n": screen["n"], "method": Says(MINIMUM_CELL)}}
-        if exposure:
+        if "rule" in exposure:
             kept = {name: audited.restricted(name) for name in ("screen_rank", "screen_flag", "risk")}
             out["screen"] |= expected_quality(kept, audited.removals.own, audited.answers.loss["train"])
     else:
@@ -197,7 +198,8 @@ def _membership(audited: Audited, half: Floats) -> Any:
     """The attack by retrained models, after their answers were held against the recipe."""
     pool = read_pool(audited.world, audited.folder / "restricted")
     if pool is None:
-        return *expected_attacks(None, None, None, {}), *expected_exposure(None, audited.world, None, {})
+        why = diverged(audited.document["privacy"]["exposure"]["reason"])
+        return *expected_attacks(None, None, None, {}, why), *expected_exposure(None, audited.world, None, {}, why)
     hold_pool(audited.dense, pool)
     scores = {name: _kept_scores(audited, name) for name in ATTACKS}
     kept = {name: audited.restricted(name) for name in ("risk", "risk_low", "membership_p", "exposed_flag")}
