@@ -6,10 +6,14 @@ report). One sign and one unit everywhere; what cannot be computed is refused wi
 
     problem      what is asked: module, loss, rows, penalty; refusals · losses: per-record losses, ready to use
     likelihood   derivatives of the loss in the outputs · jacobian: of the outputs in the parameters
-    capture      the one file with hooks · factored, kronecker: algebra of Linear and Embedding blocks
+    capture      the one file with hooks · sites/: kinds of layer · factored, kronecker, matrices: algebra of blocks
+    sequences    outputs that are sequences · roots: random signs in place of their many backward vectors
     curvature    the protocol of estimators · estimators/: one file each · registry: their table
     newton       taking a record out of its own curvature · stepping: measures at the stepped parameters
     scoring      effects and self-influence, once for all estimators · renormalised: the other form of removal
+    sweep        the fast pass of block curvatures · compression, lengths, rehearsal: what it leaves out, and its error
+    damping      the rule `auto` · settling: block by block, once the curvature is fitted
+    sharing      sums and rows over processes · decay: which form of weight decay the parameters show
     fidelity     the effects against models retrained without the records
     models       scores over several parameter vectors · ensemble: averaged over retrained members
     composition  who the most influential records are · quality: what the run says of itself · assess: the door
