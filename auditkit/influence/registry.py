@@ -48,6 +48,8 @@ SOURCES: Mapping[str, str] = {
 }
 
 EXACT_PARAMETERS = 30_000
+EXACT_OPERATIONS = 1e12
+"""Half a minute of one core; the same models' matrices then stay within a few GiB."""
 _DERIVATIVES = 2**23
 
 
@@ -60,14 +62,22 @@ class Choice:
     why: str
 
 
-def choose(problem: Problem, name: str, damping: Damping, *, exact_parameters: int = EXACT_PARAMETERS) -> Choice:
+def choose(
+    problem: Problem,
+    name: str,
+    damping: Damping,
+    *,
+    exact_parameters: int = EXACT_PARAMETERS,
+    exact_operations: float = EXACT_OPERATIONS,
+) -> Choice:
     """The estimator of this name; `auto` takes `exact` up to `exact_parameters` parameters and `ekfac` above.
 
     Checkpoints and members are no estimators of one model: the public door takes `tracin` or `ensemble` where they are
     given (`attribution`); an audit takes these where its policy names them (`ways`), because each costs a training or
     a bank of its own.
 
-    And `ekfac` where the derivatives of one record's outputs are too many numbers: `exact` needs them for every record.
+    And `ekfac` where the derivatives of one record's outputs are too many numbers: `exact` needs them for every record;
+    and where forming and factorising its matrix, N C D² + D³/3 operations, takes more than `exact_operations`.
 
     Raises:
         PolicyError: no estimator has this name.
@@ -81,6 +91,10 @@ def choose(problem: Problem, name: str, damping: Damping, *, exact_parameters: i
         if small and size * problem.classes > _DERIVATIVES:
             name = "ekfac"
             why = f"Chosen because {problem.classes:,} outputs a record depend on {size:,} trainable parameters."
+        work = float(problem.n) * problem.classes * size**2 + size**3 / 3
+        if name == "exact" and work > exact_operations:
+            name = "ekfac"
+            why = f"Chosen because exact would take about {work:.0e} operations, more than {exact_operations:.0e}."
     else:
         why = "Named by the policy."
     if name not in ESTIMATORS:

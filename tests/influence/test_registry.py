@@ -23,11 +23,20 @@ def test_auto_leaves_exact_where_a_record_has_very_many_outputs() -> None:
     def token_squares(outputs: Tensor, targets: Tensor) -> Tensor:
         return (outputs - targets.unsqueeze(2)).square().mean((1, 2))
 
-    module = nn.Linear(160, 150).double()
-    short, long = (posed(module, random(3, t, 160), random(3, t), loss=token_squares) for t in (2, 3))
+    module = nn.Linear(80, 100).double()
+    short, long = (posed(module, random(3, t, 80), random(3, t), loss=token_squares) for t in (10, 11))
     assert choose(short, "auto", "auto").name == "exact"
     found = choose(long, "auto", "auto")
-    assert found.name == "ekfac" and "450 outputs a record depend on 24,150 trainable parameters" in found.why
+    assert found.name == "ekfac" and "1,100 outputs a record depend on 8,100 trainable parameters" in found.why
+
+
+def test_auto_leaves_exact_where_its_matrix_is_too_much_work() -> None:
+    problem = posed(nn.Linear(3, 2).double(), random(10, 3), torch.arange(10) % 2)
+    found = choose(problem, "auto", "auto", exact_operations=1000.0)
+    assert found.name == "ekfac"
+    # 10 records, 2 outputs, 8 parameters: 10 * 2 * 64 + 512 / 3.
+    assert "about 1e+03 operations, more than 1e+03" in found.why
+    assert choose(problem, "auto", "auto", exact_operations=1500.0).name == "exact"
 
 
 def test_auto_damping_fills_up_to_the_floor_only() -> None:
