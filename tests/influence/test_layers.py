@@ -153,7 +153,7 @@ def test_a_vector_in_a_matrix_block_is_whole(name: str, estimator: type[Ekfac] |
 
 
 LEAST = {"convolutional": 0.85, "transformer": 0.90, "language": 0.93, "raw parameters": 0.85}
-"""Correlation of scores with those of the exact blocks; observed on these worlds: at least 0.92, 0.95, 0.97, 0.90."""
+"""Correlation of scores with those of the exact blocks; observed on these worlds: at least 0.92, 0.96, 0.97, 0.90."""
 
 
 @pytest.mark.parametrize("limit", [4096, 0])
