@@ -247,7 +247,7 @@ def result_complaints(audited: Audited) -> list[str]:
     if privacy["roc"]:
         losses = audited.answers.loss
         found += curve_complaints(privacy["roc"]["points"], -losses["train"], -losses["reserve"])
-    for name, attack in zip(ATTACKS, privacy["attacks"], strict=True):
+    for name, attack in zip(ATTACKS, privacy["attacks"], strict=bool(privacy["attacks"])):
         if attack["roc"]:
             found += curve_complaints(attack["roc"]["points"], *_kept_scores(audited, name))
     if privacy["screen"] and privacy["screen"]["tail"]:
