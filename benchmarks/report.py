@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import sys
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -73,6 +74,12 @@ def write(sections: list[Section], absent: dict[str, str], *, when: datetime, qu
     return [markdown, raw, *([picture] if drawn else [])]
 
 
+def _command() -> str:
+    """As it was given: a run of some parts, or with other limits, must not pass for the whole."""
+    flags = shlex.join(sys.argv[1:])
+    return f'`make benchmark BENCHMARK_FLAGS="{flags}"`' if flags else "`make benchmark`"
+
+
 def versions() -> dict[str, str]:
     """Of the libraries that are there."""
     found = {}
@@ -104,7 +111,7 @@ def _text(sections: list[Section], absent: dict[str, str], when: datetime, pictu
     lines = [
         f"# Influence benchmark, {when:%Y-%m-%d %H:%M} UTC",
         "",
-        f"Command: `make benchmark`. Machine: {machine()}, one thread. Python {sys.version.split()[0]}, {told}.",
+        f"Command: {_command()}. Machine: {machine()}, one thread. Python {sys.version.split()[0]}, {told}.",
         "What is measured and how to read it: [README](../README.md).",
         "",
     ]
