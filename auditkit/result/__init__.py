@@ -1,0 +1,73 @@
+"""AuditResult and its records: all that an audit may say, and the one source of JSON, HTML and PDF.
+
+Everything here is aggregate: no ids, row numbers, case lists, single-record values or exact extremes. Numbers that are
+estimates travel as `Estimate`, with n, interval and method; a number that may not be shown travels as an `Estimate`
+whose `value` is None and whose `withheld` says why. Records are frozen and refuse unknown fields; `parse` refuses an
+unknown schema version.
+
+Long form on purpose: every statistic of the audit is one `Measurement` row (measure, on, group), so that rules, tables,
+charts and JSON read the same rows, and nothing is computed twice.
+"""
+
+from __future__ import annotations
+
+from auditkit.result.audit import SCHEMA_VERSION, UNJUDGED, AuditResult, parse
+from auditkit.result.estimate import NOT_STATED, Estimate, Fact, Measurement, Point, Quality, Record, Series, Status
+from auditkit.result.facts import Artifact, DataPart, FrameworkItem, FrameworkPart, ModelPart, SplitFacts, Stamp
+from auditkit.result.fairness import FairnessPart, Group, MetricNote
+from auditkit.result.findings import Conclusion, Finding, GroupVerdict, Severity, Verdict, Waiver
+from auditkit.result.influence import Composition, CompositionRow, InfluencePart, SliceInfluence
+from auditkit.result.privacy import (
+    AttackPart,
+    Duplicates,
+    Exposure,
+    PrivacyPart,
+    RankingQuality,
+    ResolutionRow,
+    RiskBand,
+    Screen,
+)
+
+__all__ = [
+    "NOT_STATED",
+    "SCHEMA_VERSION",
+    "UNJUDGED",
+    "Artifact",
+    "AttackPart",
+    "AuditResult",
+    "Composition",
+    "CompositionRow",
+    "Conclusion",
+    "DataPart",
+    "Duplicates",
+    "Estimate",
+    "Exposure",
+    "Fact",
+    "FairnessPart",
+    "Finding",
+    "FrameworkItem",
+    "FrameworkPart",
+    "Group",
+    "GroupVerdict",
+    "InfluencePart",
+    "Measurement",
+    "MetricNote",
+    "ModelPart",
+    "Point",
+    "PrivacyPart",
+    "Quality",
+    "RankingQuality",
+    "Record",
+    "ResolutionRow",
+    "RiskBand",
+    "Screen",
+    "Series",
+    "Severity",
+    "SliceInfluence",
+    "SplitFacts",
+    "Stamp",
+    "Status",
+    "Verdict",
+    "Waiver",
+    "parse",
+]
