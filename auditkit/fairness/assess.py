@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from auditkit.fairness import disclosure
 from auditkit.fairness.cells import Cells, cell_of, count
 from auditkit.fairness.disparity import Rates, comparisons, rate_estimates, rates
-from auditkit.fairness.groups import Standing, rows, standing
+from auditkit.fairness.groups import Standing, standing
+from auditkit.fairness.groups import rows as group_rows
 from auditkit.fairness.metrics import METRICS, values
 from auditkit.fairness.notes import IMPACT_RATIO, METRIC_NOTES, notes
 from auditkit.fairness.release import release_difference, release_rate, release_ratio
 from auditkit.policy.schema import FairnessSettings
 from auditkit.result import Estimate, FairnessPart, Group, Measurement, Status
-from auditkit.subject.types import Grouping, Ints, Predictions
+from auditkit.subject.types import Grouping, Predictions
 
 
 @dataclass(frozen=True)
@@ -64,18 +65,51 @@ def assess(
         DataError: memberships, decisions and labels do not fit each other.
     """
     cell = cell_of(truth=predictions.truth, decision=predictions.decision)
-    overall = _overall(cell, persons=persons, settings=settings, minimum_cell=minimum_cell)
+
+    def cells(grouping: Grouping) -> Cells:
+        return count(codes=grouping.codes, groups=len(grouping.labels), cell=cell, persons=persons)
+
+    return measured(
+        groupings=groupings,
+        cells=cells,
+        rows=len(cell),
+        undecided=int((cell < 0).sum()),
+        settings=settings,
+        minimum_cell=minimum_cell,
+        generator=generator,
+    )
+
+
+def measured(
+    *,
+    groupings: Mapping[str, Grouping],
+    cells: Callable[[Grouping], Cells],
+    rows: int,
+    undecided: int,
+    settings: FairnessSettings,
+    minimum_cell: int,
+    generator: np.random.Generator,
+) -> FairnessPart:
+    """Measure every metric from counts alone.
+
+    Args:
+        groupings: by name; codes [rows] over records, or over the rows of a tally of them.
+        cells: the counts of a grouping; of one whose codes are all 0, those of all records.
+        rows: length of the codes. undecided: records without a decision, which the counts leave out.
+        settings, minimum_cell, generator: as for `assess`.
+    """
+    overall = _overall(cells, rows, settings=settings, minimum_cell=minimum_cell)
     measurements, groups = list(_rates(overall, _found(overall))), list[Group]()
     for (name, grouping), child in zip(groupings.items(), generator.spawn(len(groupings)), strict=True):
-        cells = count(codes=grouping.codes, groups=len(grouping.labels), cell=cell, persons=persons)
+        own = cells(grouping)
         along = disclosure.lines(name, groupings)
-        state = standing(cells, settings=settings, minimum_cell=minimum_cell, along=along)
-        setting = _Setting(grouping, cells, state, settings, minimum_cell)
-        groups += rows(grouping, cells, state, settings=settings, minimum_cell=minimum_cell)
+        state = standing(own, settings=settings, minimum_cell=minimum_cell, along=along)
+        setting = _Setting(grouping, own, state, settings, minimum_cell)
+        groups += group_rows(grouping, own, state, settings=settings, minimum_cell=minimum_cell)
         every = _found(setting)
         measurements += _rates(setting, every)
         measurements += _comparisons(setting, every, child)
-    status, reason = _status(groupings, cell)
+    status, reason = _status(groupings, overall.cells)
     return FairnessPart(
         status=status,
         reason=reason,
@@ -83,19 +117,21 @@ def assess(
         groups=tuple(groups),
         measurements=tuple(measurements),
         metrics=METRIC_NOTES,
-        notes=notes(cell=cell, cells=overall.cells, groups=groups, groupings=groupings, minimum_cell=minimum_cell),
+        notes=notes(
+            undecided=undecided, cells=overall.cells, groups=groups, groupings=groupings, minimum_cell=minimum_cell
+        ),
     )
 
 
 def _overall(
-    cell: Ints, *, persons: NDArray[np.object_] | None, settings: FairnessSettings, minimum_cell: int
+    cells: Callable[[Grouping], Cells], rows: int, *, settings: FairnessSettings, minimum_cell: int
 ) -> _Setting:
     """All records as one group, so that they pass the same gates."""
-    codes = np.zeros(len(cell), dtype=np.int64)
+    codes = np.zeros(rows, dtype=np.int64)
     grouping = Grouping(name="", labels=("",), codes=codes, reference="", reference_stated=True)
-    cells = count(codes=codes, groups=1, cell=cell, persons=persons)
-    state = standing(cells, settings=settings, minimum_cell=minimum_cell, along=(np.arange(2),))
-    return _Setting(grouping, cells, state, settings, minimum_cell)
+    own = cells(grouping)
+    state = standing(own, settings=settings, minimum_cell=minimum_cell, along=(np.arange(2),))
+    return _Setting(grouping, own, state, settings, minimum_cell)
 
 
 def _found(setting: _Setting) -> dict[str, Rates]:
@@ -164,8 +200,8 @@ def _pair(
         yield Measurement(measure=measure, unit="ratio", estimate=ratio, parts=parts, **where)
 
 
-def _status(groupings: Mapping[str, Grouping], cell: Ints) -> tuple[Status, str]:
-    if not (cell >= 0).any():
+def _status(groupings: Mapping[str, Grouping], overall: Cells) -> tuple[Status, str]:
+    if not overall.records.any():
         return "not-applicable", "no evaluation record has a decision"
     if not groupings:
         return "not-applicable", "the policy names no protected attribute"

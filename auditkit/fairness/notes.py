@@ -9,7 +9,7 @@ import numpy as np
 from auditkit.fairness.cells import Cells
 from auditkit.fairness.metrics import DECISIONS, METRICS, MISSING, Metric
 from auditkit.result import Group, MetricNote
-from auditkit.subject.types import Grouping, Ints
+from auditkit.subject.types import Grouping
 
 IMPACT_RATIO = "fairness.impact_ratio"
 _RATIO_MEANING = (
@@ -58,7 +58,7 @@ METRIC_NOTES: tuple[MetricNote, ...] = (
 
 def notes(
     *,
-    cell: Ints,
+    undecided: int,
     cells: Cells,
     groups: Iterable[Group],
     groupings: Mapping[str, Grouping],
@@ -66,8 +66,7 @@ def notes(
 ) -> tuple[str, ...]:
     """Counts of what was left out or treated specially; small ones only as "fewer than"."""
     out = []
-    undecided = int((cell < 0).sum())
-    unlabelled = int((cell >= MISSING * DECISIONS).sum())
+    unlabelled = int(cells.records[:, MISSING * DECISIONS :].sum())
     if undecided:
         out.append(f"{_say(undecided, minimum_cell)} evaluation records have no decision; they are left out.")
     if unlabelled:

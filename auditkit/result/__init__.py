@@ -14,7 +14,7 @@ from __future__ import annotations
 from auditkit.result.audit import SCHEMA_VERSION, UNJUDGED, AuditResult, parse
 from auditkit.result.estimate import NOT_STATED, Estimate, Fact, Measurement, Point, Quality, Record, Series, Status
 from auditkit.result.facts import Artifact, DataPart, FrameworkItem, FrameworkPart, ModelPart, SplitFacts, Stamp
-from auditkit.result.fairness import FairnessPart, Group, MetricNote
+from auditkit.result.fairness import Discovery, FairnessPart, Group, MetricNote, Slice, WorstSlices
 from auditkit.result.findings import Conclusion, Finding, GroupVerdict, Severity, Verdict, Waiver
 from auditkit.result.influence import Composition, CompositionRow, InfluencePart, SliceInfluence
 from auditkit.result.privacy import (
@@ -39,6 +39,7 @@ __all__ = [
     "CompositionRow",
     "Conclusion",
     "DataPart",
+    "Discovery",
     "Duplicates",
     "Estimate",
     "Exposure",
@@ -63,11 +64,13 @@ __all__ = [
     "Screen",
     "Series",
     "Severity",
+    "Slice",
     "SliceInfluence",
     "SplitFacts",
     "Stamp",
     "Status",
     "Verdict",
     "Waiver",
+    "WorstSlices",
     "parse",
 ]

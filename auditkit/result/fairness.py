@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from auditkit.result.estimate import Measurement, Record, Status
+from auditkit.result.estimate import Estimate, Measurement, Record, Status
 
 
 class Group(Record):
@@ -29,6 +29,46 @@ class MetricNote(Record):
     formula: str
     meaning: str
     source: str
+
+
+class Slice(Record):
+    """One slice that nobody named, measured on the records that the search never saw."""
+
+    where: str
+    inside: Estimate
+    outside: Estimate
+    excess: Estimate
+    """Inside minus outside; simultaneous over the slices tested."""
+    p: float
+    adjusted_p: float
+    confirmed: bool
+
+
+class WorstSlices(Record):
+    """The slices in which one outcome is most frequent."""
+
+    outcome: str
+    n_searched: int
+    n_confirming: int
+    looked_at: int
+    """Slices whose score was computed in the search."""
+    complete: bool
+    """Whether every conjunction of up to three conditions was looked at, or proved to be no better."""
+    tested: int
+    withheld: int
+    """Slices tested that may not be shown, because a count would tell of a few persons."""
+    slices: tuple[Slice, ...] = ()
+
+
+class Discovery(Record):
+    """Slices that nobody named: found on one half of the persons, confirmed on the other."""
+
+    status: Status
+    reason: str = ""
+    searched: int | None = None
+    confirmed_on: int | None = None
+    false_discovery: float | None = None
+    outcomes: tuple[WorstSlices, ...] = ()
 
 
 class FairnessPart(Record):
