@@ -134,6 +134,52 @@ METRICS: Mapping[str, Metric] = {
         trials_are="labelled records",
         function=accuracy_score,
     ),
+    "npv": Metric(
+        title="Negative predictive value",
+        formula="unfavourable labels among unfavourable decisions / unfavourable decisions",
+        source="Verma and Rubin, FairWare 2018, 3.2.1; sklearn.metrics.precision_score of the unfavourable class",
+        zero="no unfavourable decision went to a record with an unfavourable label",
+        one="every unfavourable decision went to a record with an unfavourable label",
+        events=(TN,),
+        trials=(TN, FN),
+        trials_are="labelled records with an unfavourable decision",
+        function=partial(precision_score, pos_label=0, zero_division=0.0),
+    ),
+    "fdr": Metric(
+        title="False-discovery rate",
+        formula="unfavourable labels among favourable decisions / favourable decisions",
+        source="Saleiro et al., Aequitas, arXiv:1811.05577; 1 - positive predictive value",
+        zero="every favourable decision went to a record with a favourable label",
+        one="no favourable decision went to a record with a favourable label",
+        events=(FP,),
+        trials=(FP, TP),
+        trials_are="labelled records with a favourable decision",
+        function=lambda *given, **more: 1 - precision_score(*given, zero_division=0.0, **more),
+    ),
+    "for": Metric(
+        title="False-omission rate",
+        formula="favourable labels among unfavourable decisions / unfavourable decisions",
+        source="Saleiro et al., Aequitas, arXiv:1811.05577; 1 - negative predictive value",
+        zero="no unfavourable decision went to a record with a favourable label",
+        one="every unfavourable decision went to a record with a favourable label",
+        events=(FN,),
+        trials=(TN, FN),
+        trials_are="labelled records with an unfavourable decision",
+        function=lambda *given, **more: 1 - precision_score(*given, pos_label=0, zero_division=0.0, **more),
+    ),
+    "base_rate": Metric(
+        title="Base rate",
+        formula="favourable labels / labelled records",
+        source="Kleinberg, Mullainathan and Raghavan, ITCS 2017; fairlearn.metrics.mean_prediction of the labels",
+        zero="no record of the group has a favourable label",
+        one="every record of the group has a favourable label",
+        events=(FN, TP),
+        trials=(TN, FP, FN, TP),
+        trials_are="labelled records",
+        function=lambda truth, decision, sample_weight=None: fairlearn.mean_prediction(
+            decision, truth, sample_weight=sample_weight
+        ),
+    ),
 }
 
 

@@ -42,6 +42,8 @@ WORDS = {
     "tnr": "true-negative rate",
     "ppv": "positive predictive value",
     "npv": "negative predictive value",
+    "fdr": "false-discovery rate",
+    "for": "false-omission rate",
     "auc": "AUC",
     "ratio": "ratio",
     "mia": "membership-inference attack",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from auditkit.fairness.metrics import METRICS
 from auditkit.stats.intervals import critical, wilson_bounds
 from tests.fairness.evaluations import estimate, group_row, grouping, of_cells, part, predictions, rows
 
@@ -22,6 +23,10 @@ def test_a_two_by_two_table_by_hand() -> None:
         "tnr": (25 / 40, 40 / 80),
         "ppv": (36 / 51, 96 / 136),
         "accuracy": (61 / 100, 136 / 200),
+        "npv": (25 / 49, 40 / 64),
+        "fdr": (15 / 51, 40 / 136),
+        "for": (24 / 49, 24 / 64),
+        "base_rate": (60 / 100, 120 / 200),
     }
     for name, (women, men) in rates.items():
         assert estimate(found, name, "women").value == pytest.approx(women)
@@ -39,7 +44,7 @@ def test_the_reference_has_no_comparison_and_every_other_group_has_each() -> Non
     found = of_cells(LENDER, reference="men")
     compared = [m for m in found.measurements if m.reference]
     assert {m.group for m in compared} == {"women"}
-    assert len(compared) == 7 * 2 + 1
+    assert len(compared) == len(METRICS) * 2 + 1
     assert group_row(found, "men").is_reference
     assert not group_row(found, "women").is_reference
     units = {m.measure.rsplit("_", 1)[-1]: m.unit for m in compared}

@@ -21,7 +21,10 @@ from auditkit.report.views.front import is_waived
 from auditkit.result import AuditResult, Finding, Group, Measurement
 
 COLUMNS_AT_MOST = 5
-COMPLEMENTS = ("fairness.tnr", "fairness.tnr_difference", "fairness.fnr_difference")
+COMPLEMENTS = tuple(
+    f"fairness.{name}"
+    for name in ("tnr", "tnr_difference", "fnr_difference", "fdr", "fdr_difference", "for", "for_difference")
+)
 """Measures that say the same as a printed one; they and the ratios are printed where a rule judges them."""
 PRIMARY = (SELECTION, IMPACT)
 ROUNDING = ("rounded to ", "figures rounded: ")

@@ -38,6 +38,10 @@ METRICS: dict[str, tuple[list[int], list[int]]] = {
     "tnr": ([0], [0, 1]),
     "ppv": ([3], [1, 3]),
     "accuracy": ([0, 3], [0, 1, 2, 3]),
+    "npv": ([0], [0, 2]),
+    "fdr": ([1], [1, 3]),
+    "for": ([2], [0, 2]),
+    "base_rate": ([2, 3], [0, 1, 2, 3]),
 }
 MINIMUM_EVENTS = 5
 TEXT = Says(MINIMUM_CELL, MINIMUM_GROUP, MINIMUM_DENOMINATOR, MINIMUM_EVENTS, 0)
