@@ -22,9 +22,11 @@ _NAMES = ("names", "kinds", "measures", "units")
 _ARRAYS = ("rows", "effects", "self_influence")
 
 
-def fairness(keep: Keep, assess: Callable[[], FairnessPart]) -> FairnessPart:
+def fairness(
+    keep: Keep, assess: Callable[[], tuple[FairnessPart, dict[str, NDArray[Any]]]]
+) -> tuple[FairnessPart, dict[str, NDArray[Any]]]:
     """The fairness room's answer, as it was kept, or as `assess` gives it now."""
-    return _answer(keep, "fairness", FairnessPart, lambda: (assess(), {}))[0]
+    return _answer(keep, "fairness", FairnessPart, assess)
 
 
 def privacy(

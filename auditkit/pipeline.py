@@ -77,7 +77,9 @@ def run_audit(
         policy, subject, table, kind="pool-halves", generator=for_pool, keep=Under(keep, "pool")
     )
     progress("fairness")
-    fair = kept.fairness(keep, lambda: rooms.fairness(policy, table, predictions, for_fairness))
+    fair, halves = kept.fairness(
+        keep, lambda: rooms.fairness(policy, table, predictions, for_fairness, features=subject.features)
+    )
     progress("influence")
     traced, scores = rooms.influence(
         policy, subject, table, slices, bank=bank, no_bank=no_bank, keep=keep, processes=processes
@@ -130,7 +132,8 @@ def run_audit(
         minimum_cell=policy.report.minimum_cell,
     )
     retrained = {name: array for own in (bank, pool) if own is not None for name, array in own.arrays().items()}
-    return Audit(result, {**arrays, **retrained, **records.answers(predictions)}, records.tables(table, scores, arrays))
+    everything = {**arrays, **halves, **retrained, **records.answers(predictions)}
+    return Audit(result, everything, records.tables(table, scores, arrays))
 
 
 def assist(prepared: Prepared, *, processes: Processes, shard: Callable[[pd.DataFrame], None]) -> None:

@@ -5,6 +5,7 @@ The rooms know neither the policy file nor each other; `pipeline` says in which 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,24 +16,51 @@ from auditkit import kept
 from auditkit.bank import fit as bank_room
 from auditkit.bank.types import Bank, Kind
 from auditkit.fairness import assess as fairness_room
+from auditkit.fairness.discovery.discover import discover, outcomes_of, person_codes
 from auditkit.influence import assess as influence_room
 from auditkit.pieces import Keep
 from auditkit.policy.schema import Policy
 from auditkit.privacy import assess as privacy_room
 from auditkit.privacy.membership import Retrained
 from auditkit.processes import Processes
-from auditkit.result import FairnessPart, InfluencePart, PrivacyPart
+from auditkit.result import Discovery, FairnessPart, InfluencePart, PrivacyPart
 from auditkit.subject.types import Floats, Grouping, Predictions, Slice, Split, Subject, Table
 
 
-def fairness(policy: Policy, table: Table, predictions: Predictions, generator: np.random.Generator) -> FairnessPart:
-    """Group statistics of the evaluation rows."""
+def fairness(
+    policy: Policy, table: Table, predictions: Predictions, generator: np.random.Generator, *, features: Sequence[str]
+) -> tuple[FairnessPart, dict[str, NDArray[Any]]]:
+    """Group statistics of the evaluation rows, the slices that nobody named, and the half that was searched."""
     rows = table.rows("evaluation")
-    return fairness_room.assess(
+    part = fairness_room.assess(
         groupings=_groupings(table, "evaluation"),
         predictions=predictions,
         persons=None if table.persons is None else table.persons[rows],
         settings=policy.fairness,
+        minimum_cell=policy.report.minimum_cell,
+        generator=generator,
+    )
+    if policy.fairness.discovery == "none" or part.status != "assessed":
+        return part, {}
+    found, restricted = _discovery(policy, table, predictions, generator.spawn(1)[0], features=features)
+    return part.model_copy(update={"discovery": found}), restricted
+
+
+def _discovery(
+    policy: Policy, table: Table, predictions: Predictions, generator: np.random.Generator, *, features: Sequence[str]
+) -> tuple[Discovery, dict[str, NDArray[Any]]]:
+    """Slices over what the model reads and the protected columns."""
+    rows = table.rows("evaluation")
+    protected = [rule.column for rule in policy.protected.values()]
+    binned = [rule.column for rule in policy.protected.values() if rule.bins is not None]
+    return discover(
+        table.frame.iloc[rows][list(dict.fromkeys([*features, *protected]))],
+        outcomes_of(predictions.truth, predictions.decision),
+        numeric=[*policy.data.numeric, *binned] if policy.data.numeric else None,
+        persons=None if table.persons is None else person_codes(table.persons[rows]),
+        level=policy.fairness.level,
+        false_discovery=policy.fairness.false_discovery,
+        minimum_group=policy.fairness.minimum_group,
         minimum_cell=policy.report.minimum_cell,
         generator=generator,
     )

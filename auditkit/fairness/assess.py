@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auditkit.fairness import disclosure
 from auditkit.fairness.cells import Cells, cell_of, count
+from auditkit.fairness.composites import composites
 from auditkit.fairness.disparity import Rates, comparisons, rate_estimates, rates
-from auditkit.fairness.groups import Standing, standing
+from auditkit.fairness.gaps import inference
+from auditkit.fairness.groups import standing
 from auditkit.fairness.groups import rows as group_rows
 from auditkit.fairness.metrics import METRICS, values
 from auditkit.fairness.notes import IMPACT_RATIO, METRIC_NOTES, notes
 from auditkit.fairness.release import release_difference, release_rate, release_ratio
+from auditkit.fairness.setting import Setting
 from auditkit.policy.schema import FairnessSettings
-from auditkit.result import Estimate, FairnessPart, Group, Measurement, Status
+from auditkit.result import AttributeTests, Estimate, FairnessPart, Group, Measurement, Status
 from auditkit.subject.types import Grouping, Predictions
-
-
-@dataclass(frozen=True)
-class _Setting:
-    """What every measurement of one grouping needs."""
-
-    grouping: Grouping
-    cells: Cells
-    state: Standing
-    settings: FairnessSettings
-    minimum_cell: int
-
-    @property
-    def reference(self) -> int:
-        labels = self.grouping.labels
-        return labels.index(self.grouping.reference) if self.grouping.reference in labels else -1
 
 
 def assess(
@@ -99,16 +85,22 @@ def measured(
         settings, minimum_cell, generator: as for `assess`.
     """
     overall = _overall(cells, rows, settings=settings, minimum_cell=minimum_cell)
-    measurements, groups = list(_rates(overall, _found(overall))), list[Group]()
+    whole = _found(overall)
+    measurements, groups = [*_rates(overall, whole), *composites(overall, whole)], list[Group]()
+    tested = list[AttributeTests]()
     for (name, grouping), child in zip(groupings.items(), generator.spawn(len(groupings)), strict=True):
         own = cells(grouping)
         along = disclosure.lines(name, groupings)
         state = standing(own, settings=settings, minimum_cell=minimum_cell, along=along)
-        setting = _Setting(grouping, own, state, settings, minimum_cell)
+        setting = Setting(grouping, own, state, settings, minimum_cell)
         groups += group_rows(grouping, own, state, settings=settings, minimum_cell=minimum_cell)
         every = _found(setting)
         measurements += _rates(setting, every)
         measurements += _comparisons(setting, every, child)
+        # Spawned after the comparisons' own, so that what is added here moves none of their intervals.
+        odds, shuffles = child.spawn(2)
+        measurements += composites(setting, every, odds)
+        tested.append(inference(setting, every, shuffles))
     status, reason = _status(groupings, overall.cells)
     return FairnessPart(
         status=status,
@@ -117,6 +109,7 @@ def measured(
         groups=tuple(groups),
         measurements=tuple(measurements),
         metrics=METRIC_NOTES,
+        tests=tuple(tested),
         notes=notes(
             undecided=undecided, cells=overall.cells, groups=groups, groupings=groupings, minimum_cell=minimum_cell
         ),
@@ -125,16 +118,16 @@ def measured(
 
 def _overall(
     cells: Callable[[Grouping], Cells], rows: int, *, settings: FairnessSettings, minimum_cell: int
-) -> _Setting:
+) -> Setting:
     """All records as one group, so that they pass the same gates."""
     codes = np.zeros(rows, dtype=np.int64)
     grouping = Grouping(name="", labels=("",), codes=codes, reference="", reference_stated=True)
     own = cells(grouping)
     state = standing(own, settings=settings, minimum_cell=minimum_cell, along=(np.arange(2),))
-    return _Setting(grouping, own, state, settings, minimum_cell)
+    return Setting(grouping, own, state, settings, minimum_cell)
 
 
-def _found(setting: _Setting) -> dict[str, Rates]:
+def _found(setting: Setting) -> dict[str, Rates]:
     """Every metric's gated values on one grouping."""
     point = values(setting.cells.records[:-1])
     return {
@@ -150,7 +143,7 @@ def _found(setting: _Setting) -> dict[str, Rates]:
     }
 
 
-def _rates(setting: _Setting, every: Mapping[str, Rates]) -> Iterator[Measurement]:
+def _rates(setting: Setting, every: Mapping[str, Rates]) -> Iterator[Measurement]:
     """`fairness.<metric>` of every declared group."""
     m, cells, state = setting.minimum_cell, setting.cells, setting.state
     for name, found in every.items():
@@ -167,7 +160,7 @@ def _rates(setting: _Setting, every: Mapping[str, Rates]) -> Iterator[Measuremen
 
 
 def _comparisons(
-    setting: _Setting, every: Mapping[str, Rates], generator: np.random.Generator
+    setting: Setting, every: Mapping[str, Rates], generator: np.random.Generator
 ) -> Iterator[Measurement]:
     """Difference and ratio of every group but the reference, and the impact ratio."""
     grouping, reference = setting.grouping, setting.reference
@@ -187,7 +180,7 @@ def _comparisons(
 
 
 def _pair(
-    setting: _Setting, *, name: str, found: Rates, group: int, exact: tuple[Estimate, Estimate]
+    setting: Setting, *, name: str, found: Rates, group: int, exact: tuple[Estimate, Estimate]
 ) -> Iterator[Measurement]:
     """The released difference and ratio of one metric and group."""
     grouping, state, m, reference = setting.grouping, setting.state, setting.minimum_cell, setting.reference

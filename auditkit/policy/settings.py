@@ -64,6 +64,10 @@ class FairnessSettings(Section):
     """Bootstrap replicates."""
     maximum_unknown: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of unknown membership above which a rule on that attribute is insufficient evidence."""
+    discovery: Literal["auto", "none"] = "auto"
+    """Whether slices that nobody named are searched on half of the evaluation persons and tested on the others."""
+    false_discovery: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    """False-discovery level of the slices so confirmed, for each outcome."""
 
 
 class InfluenceSettings(Section):

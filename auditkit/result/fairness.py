@@ -50,8 +50,8 @@ class WorstSlices(Record):
     outcome: str
     n_searched: int
     n_confirming: int
-    looked_at: int
-    """Slices whose score was computed in the search."""
+    conditions: int
+    """Single conditions that the conjunctions are made of."""
     complete: bool
     """Whether every conjunction of up to three conditions was looked at, or proved to be no better."""
     tested: int
@@ -82,3 +82,5 @@ class FairnessPart(Record):
     measurements: tuple[Measurement, ...] = ()
     metrics: tuple[MetricNote, ...] = ()
     notes: tuple[str, ...] = ()
+    discovery: Discovery | None = None
+    """None where the policy asks for none."""

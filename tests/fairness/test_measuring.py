@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from auditkit.errors import DataError
-from auditkit.fairness.assess import assess
 from auditkit.fairness import measure, measure_table, table
+from auditkit.fairness.assess import assess
 from auditkit.policy.schema import FairnessSettings
 from auditkit.result import Measurement
 from auditkit.subject.groups import intersect

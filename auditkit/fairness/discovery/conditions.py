@@ -79,7 +79,8 @@ def _ranges(values: pd.Series[Any], name: str) -> Iterator[tuple[str, Mask]]:
             inside &= numbers >= low
         if high is not None:
             inside &= numbers < high
-        yield _between(name, low, high), inside
+        held = np.unique(numbers[inside])
+        yield (f"{name} = {held[0]:g}" if len(held) == 1 else _between(name, low, high)), inside
     if not known.all():
         yield f"{name} {MISSING}", ~known
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from auditkit.fairness.discovery.conditions import Conditions, conditions
 from auditkit.fairness.discovery.confirm import Confirmation, confirm
@@ -42,7 +43,7 @@ def discover(
     minimum_group: int,
     minimum_cell: int,
     generator: np.random.Generator,
-) -> Discovery:
+) -> tuple[Discovery, dict[str, NDArray[np.generic]]]:
     """Search half of the persons for slices with an outsized outcome, and confirm them on the other half.
 
     Args:
@@ -54,16 +55,24 @@ def discover(
         minimum_cell: persons below which nothing is published.
         generator: draws the halves.
 
+    Returns:
+        What may be published, and restricted arrays: `discovery_half` [M] bool, the records searched, and
+        `discovery_p` [outcomes, WANTED] of every slice tested, NaN beyond them.
+
     Wrong where the confirming half is not a fresh sample of the same population: what is confirmed holds for this
     population, with this model; nothing is said of why.
     """
     searched = _half(len(frame), persons, generator)
-    parts = [
+    told = [
         _one(frame, outcome, searched, numeric=numeric, persons=persons, level=level,
              false_discovery=false_discovery, minimum_group=minimum_group, minimum_cell=minimum_cell)
         for outcome in outcomes
     ]  # fmt: skip
-    return Discovery(
+    parts = [part for part, _ in told]
+    p = np.full((len(told), WANTED), np.nan)
+    for row, (_, tested) in enumerate(told):
+        p[row, : len(tested)] = [one.p for one in tested]
+    found = Discovery(
         status="assessed" if parts else "not-applicable",
         reason="" if parts else "no outcome can be measured",
         searched=int(searched.sum()),
@@ -71,6 +80,7 @@ def discover(
         false_discovery=false_discovery,
         outcomes=tuple(parts),
     )
+    return found, {"discovery_half": searched, "discovery_p": p}
 
 
 def _one(
@@ -84,7 +94,7 @@ def _one(
     false_discovery: float,
     minimum_group: int,
     minimum_cell: int,
-) -> WorstSlices:
+) -> tuple[WorstSlices, tuple[Confirmation, ...]]:
     counted = np.isfinite(outcome.value)
     halves = (counted & searched, counted & ~searched)
     least = max(minimum_group, int(np.ceil(LEAST_SHARE * halves[0].sum())))
@@ -96,11 +106,11 @@ def _one(
     own = None if persons is None else persons[halves[1]]
     tested = confirm(masks, outcome.value[halves[1]], own, level=level)
     shown = _shown(masks, outcome.value[halves[1]], own, minimum_cell)
-    return WorstSlices(
+    public = WorstSlices(
         outcome=outcome.name,
         n_searched=int(halves[0].sum()),
         n_confirming=int(halves[1].sum()),
-        looked_at=found.looked_at,
+        conditions=len(made.texts),
         complete=found.complete,
         tested=len(tested),
         withheld=len(tested) - sum(shown),
@@ -110,6 +120,7 @@ def _one(
             if open_
         ),
     )
+    return public, tested
 
 
 def _slice(made: Conditions, chosen: tuple[int, ...], row: Confirmation, level: float) -> Slice:
@@ -155,6 +166,14 @@ def _shown(masks: Sequence[Mask], outcome: Floats, persons: Ints | None, minimum
 
 def _persons(rows: Mask, persons: Ints | None) -> int:
     return int(rows.sum()) if persons is None else len(np.unique(persons[rows]))
+
+
+def person_codes(persons: NDArray[np.object_]) -> Ints:
+    """[M] codes of person ids; a record without one is a person of its own."""
+    codes = pd.factorize(persons)[0].astype(np.int64)
+    unknown = codes < 0
+    codes[unknown] = codes.max(initial=-1) + 1 + np.arange(int(unknown.sum()))
+    return codes
 
 
 def outcomes_of(truth: Floats, decision: Floats) -> tuple[Outcome, ...]:

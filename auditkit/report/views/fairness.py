@@ -16,6 +16,7 @@ from auditkit.report.book import (
     estimate_cell,
     methods_note,
 )
+from auditkit.report.views import discovery
 from auditkit.report.views.fairness_figures import IMPACT, SELECTION, main_figure, panels_figure
 from auditkit.report.views.front import is_waived
 from auditkit.result import AuditResult, Finding, Group, Measurement
@@ -41,6 +42,7 @@ def view(result: AuditResult, book: Book) -> dict[str, object]:
         "rounding": _rounding(result),
         "overall": _overall(overall, book) if overall else None,
         "attributes": [_attribute(result, book, on) for on in part.attributes],
+        "discovery": discovery.view(part.discovery, book),
     }
 
 

@@ -25,10 +25,12 @@ def people(rows: int, columns: int, generator: np.random.Generator) -> pd.DataFr
 
 
 def run(frame: pd.DataFrame, outcome: np.ndarray, seed: int, persons: np.ndarray | None = None) -> Discovery:
-    return discover(
+    found, restricted = discover(
         frame, [Outcome("wrong", outcome)], numeric=None, persons=persons, level=0.95, false_discovery=0.05,
         minimum_group=30, minimum_cell=10, generator=np.random.default_rng(seed),
     )  # fmt: skip
+    assert found.searched == restricted["discovery_half"].sum()
+    return found
 
 
 def test_a_planted_slice_is_found_confirmed_and_sized() -> None:

@@ -34,6 +34,7 @@ TEMPLATE = (
     "below 0.80",  # the same rule in the glossary
     "first 16 of 64 digits",  # how much of a digest is printed
     "SHA-256",
+    "< 0.001",  # a p-value below what is printed
     "at least 10 false positives",  # the stated condition of a resolved rate
 )
 """Figures of the templates' own wording: none is of the data."""

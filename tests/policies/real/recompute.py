@@ -24,6 +24,7 @@ from tests.policies.real.recompute_data import (
     expected_data,
     read_world,
 )
+from tests.policies.real.recompute_discovery import expected_discovery
 from tests.policies.real.recompute_duplicates import expected_duplicates
 from tests.policies.real.recompute_fairness import expected_fairness
 from tests.policies.real.recompute_fidelity import expected_fidelity
@@ -123,6 +124,10 @@ def expected_result(audited: Audited) -> dict[str, Any]:
     """Everything that the result may say in figures."""
     world, answers = audited.world, audited.answers
     fairness = expected_fairness(world, answers, np.random.default_rng(20_260_115))
+    fairness["discovery"] = expected_discovery(
+        world, answers.decision["evaluation"], half=audited.restricted("discovery_half"),
+        p=audited.restricted("discovery_p"), found=audited.document["fairness"]["discovery"],
+    )  # fmt: skip
     privacy = _privacy(audited)
     model = expected_model(world, answers)
     rows = fairness["measurements"] | privacy["measurements"]
