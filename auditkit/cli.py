@@ -26,6 +26,7 @@ from auditkit.processes import Stopped
 from auditkit.terminal import complain, print_verdicts, stages
 
 if TYPE_CHECKING:
+    from auditkit.policy.frameworks import Framework
     from auditkit.processes import Processes
 
 CRASH = 70
@@ -159,14 +160,25 @@ def _check(arguments: argparse.Namespace) -> int:
     tables: Tables = {}
     for policy in arguments.policies:
         try:
-            prepared = check(policy, tables=tables)
+            named: list[Framework] = []
+            prepared = check(policy, tables=tables, heard=named.extend)
         except AuditError as error:
             complain(errors, error)
             codes.append(error.exit_code)
         else:
             codes.append(0)
             console.print(f"[green]✓[/] {escape(str(policy))}: {escape(prepared)}")
+            for told in _told(named) if named else ():
+                console.print(f"[yellow]![/] {escape(str(policy))}: {escape(told)}")
     return next(code for code in EXIT_STRENGTH if code in codes)
+
+
+def _told(named: Sequence[Framework]) -> Sequence[str]:
+    """What has to be told of the rule sets today."""
+    from auditkit.policy.frameworks import told
+    from auditkit.run import today
+
+    return told(named, today())
 
 
 def _train(arguments: argparse.Namespace) -> int:

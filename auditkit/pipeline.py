@@ -127,7 +127,8 @@ def run_audit(
         fairness=fair,
         influence=traced,
         privacy=private,
-        frameworks=tuple(statements.rule_set(framework, as_of) for framework in prepared.frameworks),
+        frameworks=statements.rule_sets(prepared.frameworks, as_of),
+        statutory=rooms.statutory(policy, table, predictions, fair),
         limits=statements.limits(policy, fair, traced, private),
         minimum_cell=policy.report.minimum_cell,
     )

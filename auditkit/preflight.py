@@ -131,12 +131,19 @@ def prepare_data(path: Path, *, tables: Tables | None = None) -> tuple[LoadedPol
     return loaded, read[key]
 
 
-def check(path: Path, *, tables: Tables | None = None) -> str:
+def _unheard(frameworks: tuple[Framework, ...]) -> None:
+    """Tell nobody."""
+
+
+def check(
+    path: Path, *, tables: Tables | None = None, heard: Callable[[tuple[Framework, ...]], None] = _unheard
+) -> str:
     """Open everything, predict, resolve the slices; say in one sentence what is there.
 
     Args:
         path: the policy file.
         tables: what was read for other policies of the same call; filled here. None reads afresh.
+        heard: handed the rule sets that the policy names, once everything else is in order.
 
     Raises:
         AuditError: what is wrong, all at once.
@@ -147,6 +154,7 @@ def check(path: Path, *, tables: Tables | None = None) -> str:
     prepared = prepare(path, tables=tables)
     table = prepared.table
     slices = resolve(prepared.policy, table, predict(prepared.subject, table), locate=prepared.locate)
+    heard(prepared.frameworks)
     splits = [f"{len(table.rows(s)):,} {s}" for s in ("train", "reserve", "evaluation") if len(table.rows(s))]
     rules, named = len(prepared.policy.rules), len(slices)
     return f"{rules} rules, {named} slices; {', '.join(splits)} records; {prepared.subject.kind}"

@@ -16,14 +16,17 @@ from auditkit import kept
 from auditkit.bank import fit as bank_room
 from auditkit.bank.types import Bank, Kind
 from auditkit.fairness import assess as fairness_room
+from auditkit.fairness.control import controls
 from auditkit.fairness.discovery.discover import discover, outcomes_of, person_codes
+from auditkit.fairness.proxies import proxies
+from auditkit.fairness.statutory import assess as statutory_room
 from auditkit.influence import assess as influence_room
 from auditkit.pieces import Keep
 from auditkit.policy.schema import Policy
 from auditkit.privacy import assess as privacy_room
 from auditkit.privacy.membership import Retrained
 from auditkit.processes import Processes
-from auditkit.result import Discovery, FairnessPart, InfluencePart, PrivacyPart
+from auditkit.result import Discovery, FairnessPart, InfluencePart, PrivacyPart, StatutoryPart
 from auditkit.subject.types import Floats, Grouping, Predictions, Slice, Split, Subject, Table
 
 
@@ -32,6 +35,8 @@ def fairness(
 ) -> tuple[FairnessPart, dict[str, NDArray[Any]]]:
     """Group statistics of the evaluation rows, the slices that nobody named, and the half that was searched."""
     rows = table.rows("evaluation")
+    # Recorded decisions come without a model: what it read is then what the policy lists.
+    read = list(features) or [*policy.data.numeric, *policy.data.categorical]
     part = fairness_room.assess(
         groupings=_groupings(table, "evaluation"),
         predictions=predictions,
@@ -39,11 +44,25 @@ def fairness(
         settings=policy.fairness,
         minimum_cell=policy.report.minimum_cell,
         generator=generator,
+        controls=controls(
+            policy.fairness.control, frame=table.frame.iloc[rows], groupings=_groupings(table, "evaluation")
+        ),
     )
     if policy.fairness.discovery == "none" or part.status != "assessed":
         return part, {}
-    found, restricted = _discovery(policy, table, predictions, generator.spawn(1)[0], features=features)
-    return part.model_copy(update={"discovery": found}), restricted
+    for_slices, for_proxies = generator.spawn(2)
+    found, restricted = _discovery(policy, table, predictions, for_slices, features=read)
+    near, folds = proxies(
+        table.frame.iloc[rows][read],
+        _groupings(table, "evaluation"),
+        numeric=policy.data.numeric or None,
+        columns={name: (rule.column,) for name, rule in policy.protected.items()},
+        persons=None if table.persons is None else person_codes(table.persons[rows]),
+        level=policy.fairness.level,
+        minimum_group=policy.fairness.minimum_group,
+        generator=for_proxies,
+    )
+    return part.model_copy(update={"discovery": found, "proxies": near}), restricted | folds
 
 
 def _discovery(
@@ -64,6 +83,17 @@ def _discovery(
         minimum_cell=policy.report.minimum_cell,
         generator=generator,
     )
+
+
+def statutory(policy: Policy, table: Table, predictions: Predictions, part: FairnessPart) -> StatutoryPart | None:
+    """Tables in a law's own layout, where the policy names a rule set that has them."""
+    rows = table.rows("evaluation")
+    return statutory_room.assess(
+        frameworks=policy.frameworks, settings=policy.statutory, intersections=policy.intersections, part=part,
+        groupings=_groupings(table, "evaluation"), predictions=predictions,
+        persons=None if table.persons is None else table.persons[rows], fairness=policy.fairness,
+        minimum_cell=policy.report.minimum_cell,
+    )  # fmt: skip
 
 
 def bank(

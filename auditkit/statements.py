@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import PurePath
 from typing import Any, Final
 
-from auditkit.policy.frameworks import Framework
+from auditkit.policy.frameworks import Framework, warnings
 from auditkit.policy.schema import Policy
 from auditkit.result import (
     NOT_STATED,
@@ -92,16 +92,28 @@ def _named(value: Any) -> Any:
     return value
 
 
-def rule_set(framework: Framework, as_of: date) -> FrameworkPart:
+def rule_sets(named: Sequence[Framework], as_of: date) -> tuple[FrameworkPart, ...]:
+    """The rule sets that the policy names, each with what has to be told of it on the audit's date."""
+    told = warnings(named, as_of)
+    return tuple(rule_set(framework, as_of, told=told.get(framework.id, ())) for framework in named)
+
+
+def rule_set(framework: Framework, as_of: date, *, told: tuple[str, ...] = ()) -> FrameworkPart:
     """A rule set with where each of its requirements is spoken to."""
     computed = [
-        FrameworkItem(requirement=_asked(item.requirement, item.provision), kind="computed", evidence=item.section)
+        FrameworkItem(
+            requirement=_asked(item.requirement, item.provision), kind="computed", evidence=item.section,
+            measures=item.measures, certainty=item.certainty,
+        )
         for item in framework.computed
-    ]
+    ]  # fmt: skip
     attested = [
-        FrameworkItem(requirement=_asked(item.requirement, item.provision), kind="attested", evidence="a named person")
+        FrameworkItem(
+            requirement=_asked(item.requirement, item.provision), kind="attested", evidence="a named person",
+            certainty=item.certainty,
+        )
         for item in framework.attested
-    ]
+    ]  # fmt: skip
     missing = tuple(
         f"Not computed by this version: {_asked(item.requirement, item.provision)}" for item in framework.not_computed
     )
@@ -114,7 +126,7 @@ def rule_set(framework: Framework, as_of: date) -> FrameworkPart:
         as_of=framework.as_of.isoformat(), status=framework.status.replace("_", " "),
         effective=effective or NOT_STATED, superseded_by=framework.superseded_by or "", certainty=framework.certainty,
         notes=(*framework.status_notes(as_of), *framework.notes, *missing, framework.disclaimer),
-        items=(*computed, *attested),
+        items=(*computed, *attested), warnings=told,
     )  # fmt: skip
 
 

@@ -181,3 +181,11 @@ def test_forty_policies_on_one_base(tmp_path: Path, record_property: Callable[[s
     record_property("seconds of `auditkit check` on forty policies", round(time.perf_counter() - began, 1))
     assert done.returncode == 0
     assert done.stdout.count("2,000 evaluation records") == 40
+
+
+def test_check_tells_of_rule_sets_that_do_not_bind(policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy.write_text(policy.read_text() + "frameworks: [co-sb24-205, gdpr-article-35]\n")
+    assert main(["check", str(policy)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("!") for line in lines) == 1
+    assert "superseded by SB 26-189" in lines[1]

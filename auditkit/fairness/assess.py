@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from auditkit.fairness import disclosure
 from auditkit.fairness.cells import Cells, cell_of, count
 from auditkit.fairness.composites import composites
+from auditkit.fairness.control import conditional
 from auditkit.fairness.disparity import Rates, comparisons, rate_estimates, rates
 from auditkit.fairness.gaps import inference
-from auditkit.fairness.groups import standing
 from auditkit.fairness.groups import rows as group_rows
+from auditkit.fairness.groups import standing
 from auditkit.fairness.metrics import METRICS, values
 from auditkit.fairness.notes import IMPACT_RATIO, METRIC_NOTES, notes
 from auditkit.fairness.release import release_difference, release_rate, release_ratio
+from auditkit.fairness.score_part import with_scores
 from auditkit.fairness.setting import Setting
 from auditkit.policy.schema import FairnessSettings
 from auditkit.result import AttributeTests, Estimate, FairnessPart, Group, Measurement, Status
@@ -31,16 +33,18 @@ def assess(
     settings: FairnessSettings,
     minimum_cell: int,
     generator: np.random.Generator,
+    controls: Mapping[str, Grouping] | None = None,
 ) -> FairnessPart:
     """Measure every metric of METRICS for all records and for every group of every grouping.
 
     Args:
         groupings: by name, in the policy's order; codes [M] over the evaluation rows.
-        predictions: decision [M] and truth [M]; scores and losses are not read.
+        predictions: decision [M] and truth [M], score [M] where there is one; losses are not read.
         persons: [M] person of each evaluation row, or None; where a person repeats, persons are resampled,
         not rows. settings: minimum group and denominator, level, replicates.
         minimum_cell: persons below which nothing is published exactly (see `disclosure`).
         generator: source of the bootstrap; each grouping draws from a child of its own.
+        controls: strata within which groups are compared again, over the same rows; from `control.controls`.
 
     Returns:
         Measurements `fairness.<metric>`, `fairness.<metric>_difference`, `fairness.<metric>_ratio` and
@@ -55,11 +59,30 @@ def assess(
     def cells(grouping: Grouping) -> Cells:
         return count(codes=grouping.codes, groups=len(grouping.labels), cell=cell, persons=persons)
 
-    return measured(
+    part = measured(
         groupings=groupings,
         cells=cells,
         rows=len(cell),
         undecided=int((cell < 0).sum()),
+        settings=settings,
+        minimum_cell=minimum_cell,
+        generator=generator,
+    )
+    if controls and part.status == "assessed":
+        within = conditional(
+            groupings=groupings, strata_of=controls, cell=cell, persons=persons, settings=settings,
+            minimum_cell=minimum_cell,
+        )  # fmt: skip
+        part = part.model_copy(update={"conditional": within})
+    if predictions.score is None:
+        return part
+    return with_scores(
+        part,
+        groupings=groupings,
+        cells=cells,
+        score=predictions.score,
+        truth=predictions.truth,
+        persons=persons,
         settings=settings,
         minimum_cell=minimum_cell,
         generator=generator,
@@ -159,9 +182,7 @@ def _rates(setting: Setting, every: Mapping[str, Rates]) -> Iterator[Measurement
             )
 
 
-def _comparisons(
-    setting: Setting, every: Mapping[str, Rates], generator: np.random.Generator
-) -> Iterator[Measurement]:
+def _comparisons(setting: Setting, every: Mapping[str, Rates], generator: np.random.Generator) -> Iterator[Measurement]:
     """Difference and ratio of every group but the reference, and the impact ratio."""
     grouping, reference = setting.grouping, setting.reference
     for (name, found), child in zip(every.items(), generator.spawn(len(every)), strict=True):

@@ -1,4 +1,4 @@
-"""COMPOSITES: what is made of two rates, one row each: balanced accuracy, equalised odds, treatment equality.
+"""What is made of two rates, with intervals: balanced accuracy, equalised odds, treatment equality.
 
 Each needs both of its denominators: where one group lacks one of them, there is no value, and never a zero or a one in
 its place.
@@ -7,75 +7,18 @@ its place.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
+from auditkit.fairness.composite_metrics import BALANCED, ERRORS, ODDS, TREATMENT
 from auditkit.fairness.disparity import MINIMUM_EVENTS, Rates, comparisons, rates
-from auditkit.fairness.metrics import FN, FP, METRICS, Metric, rate_counts
+from auditkit.fairness.metrics import METRICS, Metric, rate_counts
 from auditkit.fairness.release import release_mean, release_odds
 from auditkit.fairness.setting import Setting
 from auditkit.result import Estimate, Measurement
 from auditkit.stats.intervals import critical, design_effect
 from auditkit.stats.mover import Bounded, difference, mean, odds, rate, ratio
 from auditkit.stats.multiplicity import sidak
-
-
-@dataclass(frozen=True)
-class Composite:
-    """One row of the table."""
-
-    title: str
-    formula: str
-    source: str
-    zero: str
-    """What the value 0 means; and 1, below."""
-    one: str
-    needs: tuple[str, str]
-    """The denominators, in words."""
-
-
-BALANCED, ODDS, TREATMENT = "balanced_accuracy", "equalised_odds_difference", "treatment_equality"
-COMPOSITES: Mapping[str, Composite] = {
-    BALANCED: Composite(
-        title="Balanced accuracy",
-        formula="(true-positive rate + true-negative rate) / 2",
-        source="Brodersen et al., ICPR 2010; sklearn.metrics.balanced_accuracy_score",
-        zero="no decision equals the label",
-        one="every decision equals the label; one half is a decision that does not follow the label",
-        needs=("records with a favourable label", "records with an unfavourable label"),
-    ),
-    ODDS: Composite(
-        title="Equalised odds, difference",
-        formula="the larger of the absolute differences in true-positive and in false-positive rate to the reference",
-        source="Hardt et al., NeurIPS 2016; fairlearn.metrics.equalized_odds_difference of the two groups",
-        zero="both rates equal the reference's",
-        one="one of the two rates is 0 where the reference's is 1, or the reverse",
-        needs=("records with a favourable label", "records with an unfavourable label"),
-    ),
-    TREATMENT: Composite(
-        title="Treatment equality",
-        formula="unfavourable decisions with a favourable label / favourable decisions with an unfavourable label",
-        source="Berk et al., Sociol. Methods Res. 50 (2021) 3",
-        zero="no error of the group is to its disadvantage",
-        one="errors to the group's disadvantage and to its advantage are equally many",
-        needs=("records with a favourable label decided unfavourably", "the reverse"),
-    ),
-}
-ERRORS = Metric(
-    title="Unfavourable errors",
-    formula="unfavourable decisions with a favourable label / decisions that differ from the label",
-    source=COMPOSITES[TREATMENT].source,
-    zero="no error is unfavourable",
-    one="every error is unfavourable",
-    events=(FN,),
-    trials=(FP, FN),
-    trials_are="decisions that differ from the label",
-    function=lambda truth, decision, sample_weight=None: float(
-        np.average(truth[truth != decision], weights=None if sample_weight is None else sample_weight[truth != decision])
-    ),
-)
-"""The share behind treatment equality: x / (1 - x) of it is the ratio of the two counts."""
 
 
 def composites(
@@ -239,9 +182,7 @@ def _withheld(setting: Setting, reason: str) -> Estimate:
 
 
 def _estimate(setting: Setting, found: Bounded, *, n: int, method: str) -> Estimate:
-    return Estimate(
-        value=found.value, low=found.low, high=found.high, level=setting.settings.level, n=n, method=method
-    )
+    return Estimate(value=found.value, low=found.low, high=found.high, level=setting.settings.level, n=n, method=method)
 
 
 def _method(setting: Setting, of: str, family: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from auditkit.fairness.cells import Cells
+from auditkit.fairness.composite_metrics import BALANCED, COMPOSITES, TREATMENT
 from auditkit.fairness.metrics import DECISIONS, METRICS, MISSING, Metric
 from auditkit.result import Group, MetricNote
 from auditkit.subject.types import Grouping
@@ -44,8 +45,34 @@ def _metric_notes(name: str, metric: Metric) -> tuple[MetricNote, ...]:
     )
 
 
+def _composite_notes() -> tuple[MetricNote, ...]:
+    """Notes of COMPOSITES, and of the comparisons that balanced accuracy and treatment equality have."""
+    out = []
+    for name, own in COMPOSITES.items():
+        meaning = f"0: {own.zero}; 1: {own.one}; needs {' and '.join(own.needs)}"
+        out.append(
+            MetricNote(
+                measure=f"fairness.{name}", title=own.title, formula=own.formula, meaning=meaning, source=own.source
+            )
+        )
+    for name, kind, sign in ((BALANCED, "difference", "−"), (TREATMENT, "ratio", "/")):
+        own = COMPOSITES[name]
+        low = own.title.lower()
+        out.append(
+            MetricNote(
+                measure=f"fairness.{name}_{kind}",
+                title=f"{own.title}, {kind}",
+                formula=f"{low} of the group {sign} {low} of the reference",
+                meaning=f"{'0' if kind == 'difference' else '1'} means that the two are equal",
+                source=own.source,
+            )
+        )
+    return tuple(out)
+
+
 METRIC_NOTES: tuple[MetricNote, ...] = (
     *(note for name, metric in METRICS.items() for note in _metric_notes(name, metric)),
+    *_composite_notes(),
     MetricNote(
         measure=IMPACT_RATIO,
         title="Impact ratio",

@@ -11,6 +11,7 @@ from auditkit.stats.rounding import TOO_FEW, rate_step, rounded
 
 Released = tuple[Estimate, tuple[str, ...]]
 """An estimate fit to print, and the caveats of its row."""
+SMALL_CELL = "a cell of the group or of its reference, or one that would follow from it, is below"
 
 
 def release_rate(estimate: Estimate, found: Rates, group: int, *, cells: Cells, state: Standing, m: int) -> Released:
@@ -49,6 +50,30 @@ def release_ratio(estimate: Estimate, found: Rates, group: int, reference: int, 
             reference_step=base,
         )
     return _round(estimate, step=step, n=None, bounds=(0.0, float("inf")), m=m)
+
+
+def release_mean(
+    estimate: Estimate,
+    found: tuple[Rates, ...],
+    groups: tuple[int, ...],
+    *,
+    state: Standing,
+    bounds: tuple[float, float],
+    m: int,
+) -> Released:
+    """What is made of several rates of one or two groups, rounded to the coarsest of their steps if one is closed."""
+    if estimate.value is None or not state.closed[list(groups)].any():
+        return estimate, ()
+    steps = [_step(rates, group, state=state, m=m) for rates in found for group in groups]
+    step = None if None in steps else max(s for s in steps if s is not None)
+    return _round(estimate, step=step, n=None, bounds=bounds, m=m)
+
+
+def release_odds(estimate: Estimate, groups: tuple[int, ...], *, state: Standing, m: int) -> Released:
+    """A ratio of two counts as it is, or withheld when a group is closed: rounded, it would still tell the counts."""
+    if estimate.value is None or not state.closed[list(groups)].any():
+        return estimate, ()
+    return Estimate(value=None, level=estimate.level, withheld=f"withheld: {SMALL_CELL} {m} persons"), ()
 
 
 def _step(found: Rates, group: int, *, state: Standing, m: int) -> float | None:

@@ -21,6 +21,8 @@ from auditkit.policy.document import KeyPath, as_json
 from auditkit.policy.explain import FILL_IN, Locate, did_you_mean, listed, to_fill_in
 from auditkit.policy.needs import check_needs
 from auditkit.policy.schema import Data, Model, PrivacySettings, Protected, Rule, SliceRule
+from auditkit.policy.statutory import StatutorySettings
+from auditkit.policy.statutory_checks import check_statutory
 
 M = TypeVar("M", bound=BaseModel)
 JOIN: Final = " x "
@@ -81,6 +83,10 @@ def check(draft: Draft, locate: Locate) -> list[Complaint]:
         *check_intersections(draft.intersections, draft.attributes, locate),
         *_filters(draft, locate),
         *_frameworks(draft, locate),
+        *check_statutory(
+            draft.raw, _valid(StatutorySettings, draft.raw.get("statutory", {})), attributes=draft.attributes,
+            intersections=tuple(draft.intersections.values()), scores=_scores(draft.model), locate=locate,
+        ),
         *_marks(draft.raw, (), locate),
         *check_needs(draft.data, draft.model, draft.raw, locate),
     ]
@@ -179,6 +185,11 @@ def _frameworks(draft: Draft, locate: Locate) -> Iterator[Complaint]:
         problem = frameworks.domain_problem(framework, domain if isinstance(domain, str) else None)
         if problem:
             yield Complaint(problem, where=where, hint="remove the rule set or correct 'domain'")
+
+
+def _scores(model: Model | None) -> bool:
+    """Whether the model can give scores, as far as the policy tells."""
+    return model is None or model.adapter != "predictions" or model.score is not None
 
 
 def _marks(value: object, path: KeyPath, locate: Locate) -> Iterator[Complaint]:

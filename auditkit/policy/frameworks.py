@@ -7,6 +7,7 @@ threshold, and judges nothing: thresholds are the policy's rules.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +22,8 @@ from auditkit.policy.explain import did_you_mean, explain, listed
 from auditkit.policy.settings import Name, Section, Text
 
 Certainty = Literal["verified", "secondary", "unverified"]
-Place = Literal["fairness", "influence", "privacy", "data", "findings", "method", "reproduction"]
+Place = Literal["verdicts", "fairness", "statutory", "influence", "privacy", "data", "method", "reproduction"]
+"""Sections of the report, by anchor."""
 
 
 class Computed(Section):
@@ -59,6 +61,15 @@ class NotComputed(Section):
     """Where it is asked for."""
 
 
+class Conflict(Section):
+    """Another rule set that reads the same figures in another way."""
+
+    against: Name
+    """The other's id; said of both, so that one of the two has to state it."""
+    why: Text
+    """Where they part."""
+
+
 class Framework(Section):
     """One rule set as of one date."""
 
@@ -82,6 +93,10 @@ class Framework(Section):
     """The last day on which it binds."""
     superseded_by: Text | None = None
     """What took its place."""
+    replaced_by: Name | None = None
+    """The id of the rule set that took its place, where that is installed."""
+    conflicts: tuple[Conflict, ...] = ()
+    """Rule sets that, named beside this one, have to be told apart."""
     domains: tuple[Name, ...]
     """Domains of policies that it may be named in; an empty list is every domain."""
     scope: Text
@@ -101,6 +116,13 @@ class Framework(Section):
 
     def status_notes(self, as_of: date) -> tuple[str, ...]:
         """What has to be told about the rule set's status on the audit's date; empty if it plainly binds."""
+        notes = list(self.binding_notes(as_of))
+        if self.certainty != "verified":
+            notes.append(f"{self.title}: status and dates are {self.certainty}; check the primary text.")
+        return tuple(notes)
+
+    def binding_notes(self, as_of: date) -> tuple[str, ...]:
+        """Why the rule set may not bind on the audit's date: superseded, deferred, proposed, not yet or no longer."""
         notes = []
         if self.status != "in_force":
             successor = f" by {self.superseded_by}" if self.superseded_by else ""
@@ -110,8 +132,6 @@ class Framework(Section):
             notes.append(f"{self.title}: applies from {self.effective_from.isoformat()}, after this audit's date.")
         if self.effective_until is not None and as_of > self.effective_until:
             notes.append(f"{self.title}: applied until {self.effective_until.isoformat()}, before this audit's date.")
-        if self.certainty != "verified":
-            notes.append(f"{self.title}: status and dates are {self.certainty}; check the primary text.")
         return tuple(notes)
 
 
@@ -151,6 +171,31 @@ def read_framework(path: Path) -> Framework:
         message = f"the rule set's id is '{framework.id}' and its file is named '{path.name}'"
         raise PolicyError(Complaint(message, where=document.place(("id",)), hint="let them agree"))
     return framework
+
+
+def warnings(frameworks: Sequence[Framework], as_of: date) -> dict[str, tuple[str, ...]]:
+    """Id -> what the author of a policy that names these rule sets has to hear about each; ids without any left out.
+
+    Superseded, deferred, proposed, not yet or no longer binding on the audit's date; named beside its successor; in
+    conflict with another of them.
+    """
+    titles = {framework.id: framework.title for framework in frameworks}
+    found: dict[str, list[str]] = {framework.id: [*framework.binding_notes(as_of)] for framework in frameworks}
+    for one in frameworks:
+        if one.replaced_by in titles:
+            told = f"{one.title} and its successor {titles[one.replaced_by]} are both named; keep the one that binds."
+            found[one.id].append(told)
+        for conflict in one.conflicts:
+            if conflict.against in titles:
+                told = f"{one.title} and {titles[conflict.against]} conflict: {conflict.why}."
+                found[one.id].append(told)
+                found[conflict.against].append(told)
+    return {name: tuple(dict.fromkeys(told)) for name, told in found.items() if told}
+
+
+def told(frameworks: Sequence[Framework], as_of: date) -> tuple[str, ...]:
+    """All warnings, each once, in the order of the rule sets."""
+    return tuple(dict.fromkeys(text for own in warnings(frameworks, as_of).values() for text in own))
 
 
 def domain_problem(framework: Framework, domain: str | None) -> str | None:

@@ -81,6 +81,24 @@ MEASURES: Final[dict[str, Measure]] = {
     "fairness.fdr_difference": _difference("Difference in false-discovery rate"),
     "fairness.for_difference": _difference("Difference in false-omission rate"),
     "fairness.base_rate_difference": _difference("Difference in base rate"),
+    "fairness.balanced_accuracy": _rate("Balanced accuracy", "decisions that agree with the label, both labels alike"),
+    "fairness.balanced_accuracy_difference": _difference("Difference in balanced accuracy"),
+    "fairness.equalised_odds_difference": _difference("Equalised odds, difference"),
+    "fairness.treatment_equality": Measure(
+        "Treatment equality", "fairness", True, "ratio", 0.0, float("inf"),
+        "1 is as many errors to the group's disadvantage as to its advantage",
+    ),
+    "fairness.treatment_equality_ratio": _ratio("Ratio of treatment equality"),
+    "fairness.auc": Measure("AUC", "fairness", True, "score", 0.0, 1.0, "0.5 is a score that tells no label"),
+    "fairness.auc_difference": _difference("Difference in AUC"),
+    "fairness.standardised_difference": Measure(
+        "Standardised mean difference of scores", "fairness", True, "score", float("-inf"), float("inf"),
+        "0 is equality with the reference group",
+    ),
+    "fairness.calibration_error": Measure(
+        "Calibration error", "fairness", True, "score", 0.0, 1.0, "0 is a score that equals the share in every bin"
+    ),
+    "fairness.brier": Measure("Brier score", "fairness", True, "score", 0.0, 1.0, "0 is a score that is the label"),
     "fairness.impact_ratio": _ratio("Impact ratio"),  # of selection rates, under the name that the law uses
     "fairness.tpr_ratio": _ratio("Ratio of true-positive rate"),
     "fairness.fpr_ratio": _ratio("Ratio of false-positive rate"),
@@ -140,6 +158,8 @@ ELSEWHERE: Final[dict[str, str]] = {
     "false_discovery_rate": "fairness.fdr",
     "negative_predictive_value": "fairness.npv",
     "prevalence": "fairness.base_rate",
+    "equalized_odds_difference": "fairness.equalised_odds_difference",
+    "balanced_accuracy_score": "fairness.balanced_accuracy",
     "precision": "fairness.ppv",
     "recall": "fairness.tpr",
     "accuracy": "model.accuracy",

@@ -23,6 +23,7 @@ from auditkit.policy.settings import (
     Training,
     kebab,
 )
+from auditkit.policy.statutory import StatutorySettings
 
 __all__ = [
     "Data",
@@ -223,6 +224,8 @@ class Policy(Section):
     """What is judged."""
     frameworks: tuple[str, ...] = ()
     """Dated legal rule sets that the report is set against."""
+    statutory: StatutorySettings = StatutorySettings()
+    """What the tables of `nyc-ll144` and `us-ugesp-four-fifths` need to know."""
     report: ReportSettings = ReportSettings()
     """What the report is."""
     schedule: Schedule | None = None

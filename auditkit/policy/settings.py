@@ -64,6 +64,12 @@ class FairnessSettings(Section):
     """Bootstrap replicates."""
     maximum_unknown: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of unknown membership above which a rule on that attribute is insufficient evidence."""
+    control: tuple[str, ...] = ()
+    """Protected attributes or columns within whose values groups are compared again (conditional parity)."""
+    multiplicity: Literal["simultaneous", "holm", "bh"] = "simultaneous"
+    """How p-values of a measure's comparisons are put right for their number; intervals are simultaneous always."""
+    equivalence_margin: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Difference of rates within which two groups count as equivalent; ratios within 0.8 to 1.25."""
     discovery: Literal["auto", "none"] = "auto"
     """Whether slices that nobody named are searched on half of the evaluation persons and tested on the others."""
     false_discovery: Annotated[float, Field(gt=0, lt=1)] = 0.02

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from auditkit.report.book import Book
-from auditkit.report.views import background, fairness, front, influence, privacy
+from auditkit.report.views import background, fairness, front, influence, privacy, statutory
 from auditkit.result import AuditResult
 
 View = Callable[[AuditResult, Book], dict[str, object]]
@@ -40,6 +40,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("cover", "Cover", front.cover, always, numbered=False),
     Section("verdicts", "Verdicts", front.verdicts, always),
     Section("fairness", "Fairness across groups", fairness.view, always),
+    Section("statutory", "Statutory tables", statutory.view, lambda result: result.statutory is not None),
     Section("influence", "Training records behind the results", influence.view, always),
     Section("privacy", "Privacy: what the model gives away", privacy.view, always),
     Section("data", "Data and model", background.data, always),

@@ -12,10 +12,13 @@ charts and JSON read the same rows, and nothing is computed twice.
 from __future__ import annotations
 
 from auditkit.result.audit import SCHEMA_VERSION, UNJUDGED, AuditResult, parse
+from auditkit.result.control import Conditional, Stratum
+from auditkit.result.discovery import Discovery, Proxies, Proxy, Slice, WorstSlices
 from auditkit.result.estimate import NOT_STATED, Estimate, Fact, Measurement, Point, Quality, Record, Series, Status
 from auditkit.result.facts import Artifact, DataPart, FrameworkItem, FrameworkPart, ModelPart, SplitFacts, Stamp
-from auditkit.result.fairness import Discovery, FairnessPart, Group, MetricNote, Slice, WorstSlices
+from auditkit.result.fairness import FairnessPart, Group, MetricNote
 from auditkit.result.findings import Conclusion, Finding, GroupVerdict, Severity, Verdict, Waiver
+from auditkit.result.inference import AttributeTests, GapTest, PairTest
 from auditkit.result.influence import Composition, CompositionRow, InfluencePart, SliceInfluence
 from auditkit.result.privacy import (
     AttackPart,
@@ -27,6 +30,18 @@ from auditkit.result.privacy import (
     RiskBand,
     Screen,
 )
+from auditkit.result.scores import ScoreGroup
+from auditkit.result.statutory import (
+    BiasAudit,
+    CategoryRow,
+    CategoryTable,
+    FourCells,
+    FourFifths,
+    FourFifthsRow,
+    FourFifthsTable,
+    Median,
+    StatutoryPart,
+)
 
 __all__ = [
     "NOT_STATED",
@@ -34,10 +49,15 @@ __all__ = [
     "UNJUDGED",
     "Artifact",
     "AttackPart",
+    "AttributeTests",
     "AuditResult",
+    "BiasAudit",
+    "CategoryRow",
+    "CategoryTable",
     "Composition",
     "CompositionRow",
     "Conclusion",
+    "Conditional",
     "DataPart",
     "Discovery",
     "Duplicates",
@@ -46,21 +66,31 @@ __all__ = [
     "Fact",
     "FairnessPart",
     "Finding",
+    "FourCells",
+    "FourFifths",
+    "FourFifthsRow",
+    "FourFifthsTable",
     "FrameworkItem",
     "FrameworkPart",
+    "GapTest",
     "Group",
     "GroupVerdict",
     "InfluencePart",
     "Measurement",
+    "Median",
     "MetricNote",
     "ModelPart",
+    "PairTest",
     "Point",
     "PrivacyPart",
+    "Proxies",
+    "Proxy",
     "Quality",
     "RankingQuality",
     "Record",
     "ResolutionRow",
     "RiskBand",
+    "ScoreGroup",
     "Screen",
     "Series",
     "Severity",
@@ -69,6 +99,8 @@ __all__ = [
     "SplitFacts",
     "Stamp",
     "Status",
+    "StatutoryPart",
+    "Stratum",
     "Verdict",
     "Waiver",
     "WorstSlices",

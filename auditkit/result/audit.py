@@ -14,6 +14,7 @@ from auditkit.result.fairness import FairnessPart
 from auditkit.result.findings import Conclusion, Finding
 from auditkit.result.influence import InfluencePart
 from auditkit.result.privacy import PrivacyPart
+from auditkit.result.statutory import StatutoryPart
 
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
 UNJUDGED = "No rule is stated, so nothing is judged; state `rules`. The figures are in `measurements()`."
@@ -37,6 +38,8 @@ class AuditResult(Record):
     influence: InfluencePart
     privacy: PrivacyPart
     frameworks: tuple[FrameworkPart, ...] = ()
+    statutory: StatutoryPart | None = None
+    """Tables in a law's own layout, where a rule set that has them is named."""
     limits: tuple[Fact, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
     minimum_cell: int = Field(default=10, ge=1)

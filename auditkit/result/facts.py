@@ -47,6 +47,10 @@ class FrameworkItem(Record):
     kind: Literal["computed", "attested"]
     evidence: str
     """Anchor of the report section, or who has to attest."""
+    measures: tuple[str, ...] = ()
+    """Measures of the audit that speak to it."""
+    certainty: str = ""
+    """How well the reading of the requirement is established."""
 
 
 class FrameworkPart(Record):
@@ -63,6 +67,8 @@ class FrameworkPart(Record):
     certainty: str
     notes: tuple[str, ...]
     items: tuple[FrameworkItem, ...]
+    warnings: tuple[str, ...] = ()
+    """Superseded, deferred, not yet or no longer binding, or in conflict with another rule set that is named."""
 
 
 class Artifact(Record):

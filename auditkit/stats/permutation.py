@@ -2,7 +2,8 @@
 
 Under the null the groups are a random division of the persons, so the counts by group are multivariate
 hypergeometric given the totals. Drawing them directly gives the permutation distribution of the rows themselves
-(Fisher; Good, Permutation Tests, 2005, ch. 3), at a cost that does not grow with the records.
+(Good, Permutation, Parametric and Bootstrap Tests of Hypotheses, 2005, ch. 3), at a cost that does not grow with the
+records.
 """
 
 from __future__ import annotations
@@ -20,12 +21,27 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Shuffled:
-    """The widest gap as observed and how often shuffled groups show one as wide."""
+    """The widest gap as observed, the groups it lies between, and the widest gap of every shuffle."""
 
     gap: float
     highest: int
     lowest: int
-    p: float
+    shuffles: Floats
+    """[B]"""
+
+    @property
+    def p(self) -> float:
+        """P(random groups show a gap at least as wide) = (1 + such shuffles) / (1 + shuffles).
+
+        Valid at any number of shuffles (Phipson and Smyth, Stat. Appl. Genet. Mol. Biol. 9 (2010) 39).
+        """
+        # Gaps that are equal in exact arithmetic may differ in the last bits.
+        return (1 + int((self.shuffles >= self.gap - 1e-12).sum())) / (1 + self.shuffles.size)
+
+    def wider(self, other: Shuffled) -> Shuffled:
+        """The wider of two gaps, as observed and shuffle by shuffle."""
+        chosen = self if self.gap >= other.gap else other
+        return Shuffled(chosen.gap, chosen.highest, chosen.lowest, np.maximum(self.shuffles, other.shuffles))
 
 
 def draw(*, kinds: Ints, sizes: Ints, replicates: int, generator: np.random.Generator) -> Ints:
@@ -42,12 +58,12 @@ def draw(*, kinds: Ints, sizes: Ints, replicates: int, generator: np.random.Gene
     out = np.zeros((replicates, len(sizes), len(kinds)), dtype=np.int64)
     left = np.broadcast_to(kinds, (replicates, len(kinds))).copy()
     for group, size in enumerate(sizes[:-1].tolist()):
-        wanted = np.full(replicates, size)
-        for kind in range(len(kinds)):
+        wanted = np.full(replicates, size, dtype=np.int64)
+        for kind in range(len(kinds) - 1):
             others = left[:, kind + 1 :].sum(axis=1)
-            taken = generator.hypergeometric(left[:, kind], others, wanted) if kind + 1 < len(kinds) else wanted
-            out[:, group, kind] = taken
-            wanted = wanted - taken
+            out[:, group, kind] = generator.hypergeometric(left[:, kind], others, wanted)
+            wanted = wanted - out[:, group, kind]
+        out[:, group, -1] = wanted
         left -= out[:, group]
     out[:, -1] = left
     return out
@@ -56,24 +72,24 @@ def draw(*, kinds: Ints, sizes: Ints, replicates: int, generator: np.random.Gene
 def widest_gap(
     *, events: Ints, trials: Ints, persons: Ints, replicates: int, generator: np.random.Generator
 ) -> Shuffled:
-    """Largest less smallest rate over the groups, and P(a random division shows at least that).
+    """Largest less smallest rate over the groups, as observed and in random divisions of the persons.
 
-    p = (1 + shuffles with a gap at least as wide) / (1 + shuffles), valid at any size (Phipson and Smyth, Stat. Appl.
-    Genet. Mol. Biol. 9 (2010) 39). Groups of few records spread most under shuffling, so beside them a gap between two
-    large groups may be missed: the pairwise tests look at those. A shuffle that leaves a group without trials counts
-    that group out.
+    Groups of few records spread most under shuffling, so beside them a gap between two large groups may be missed:
+    tests of pairs look at those. A shuffle that leaves a group without trials counts that group out.
 
     Args:
-        events, trials: [K, G] what is observed, as persons of kind k (so many events in so many trials) in group g:
-            per kind the events and trials of one person [K], see `persons`. persons: [K, G] how many of each.
-            events, trials may be [K].
+        events, trials: [K] events and trials of one person of each kind. persons: [K, G] how many of each kind each
+        group has.
+
+    Raises:
+        NumericsError: fewer than two groups, or a group without trials.
     """
+    if persons.shape[1] < 2 or not (trials @ persons > 0).all():
+        raise NumericsError("a gap needs at least two groups, each with records in the denominator")
     gap, highest, lowest = _gap(persons.T[None], events=events, trials=trials)
     drawn = draw(kinds=persons.sum(axis=1), sizes=persons.sum(axis=0), replicates=replicates, generator=generator)
-    shuffled = _gap(drawn, events=events, trials=trials)[0]
-    # Gaps that are equal in exact arithmetic may differ in the last bits.
-    p = (1 + int((shuffled >= gap[0] - 1e-12).sum())) / (1 + replicates)
-    return Shuffled(float(gap[0]), int(highest[0]), int(lowest[0]), p)
+    shuffles, _, _ = _gap(drawn, events=events, trials=trials)
+    return Shuffled(float(gap[0]), int(highest[0]), int(lowest[0]), shuffles)
 
 
 def _gap(persons: Ints, *, events: Ints, trials: Ints) -> tuple[Floats, Ints, Ints]:

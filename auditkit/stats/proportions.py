@@ -39,7 +39,7 @@ def fisher(*, events: tuple[int, int], n: tuple[int, int]) -> float:
     """
     if not all(0 <= x <= m for x, m in zip(events, n, strict=True)):
         raise NumericsError(f"{events} events among {n} records are no table")
-    table = [[events[0], n[0] - events[0]], [events[1], n[1] - events[1]]]
+    table = np.array([[events[0], n[0] - events[0]], [events[1], n[1] - events[1]]])
     return float(stats.fisher_exact(table, alternative="two-sided").pvalue)
 
 

@@ -14,12 +14,16 @@ from scipy import optimize, stats
 
 from auditkit.errors import NumericsError
 from auditkit.result import Estimate, Point
+from auditkit.stats.clusters import variance
 from auditkit.stats.intervals import critical
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
-def auc(*, positives: ArrayLike, negatives: ArrayLike, level: float) -> Estimate:
+def auc(
+    *, positives: ArrayLike, negatives: ArrayLike, level: float, persons: tuple[Ints, Ints] | None = None
+) -> Estimate:
     """Area under the ROC curve, P(positive > negative) + P(tie) / 2, with an interval.
 
     The variance is DeLong's (Biometrics 44 (1988) 837; computed from midranks as Sun and Xu, IEEE SPL 21
@@ -32,6 +36,8 @@ def auc(*, positives: ArrayLike, negatives: ArrayLike, level: float) -> Estimate
         positives: [P] scores of the positives (members, for a membership attack).
         negatives: [Q] scores of the negatives.
         level: coverage of the interval.
+        persons: codes [P] and [Q] from 0 where persons have several records: DeLong's variance is then summed person
+            by person (Obuchowski, Biometrics 53 (1997) 567).
 
     Raises:
         NumericsError: a score is NaN.
@@ -45,7 +51,11 @@ def auc(*, positives: ArrayLike, negatives: ArrayLike, level: float) -> Estimate
     above = (ranks[: hits.size] - stats.rankdata(hits)) / misses.size
     below = 1 - (ranks[hits.size :] - stats.rankdata(misses)) / hits.size
     area = float(np.clip(above.mean(), 0.0, 1.0))
-    deviation = math.sqrt(above.var(ddof=1) / hits.size + below.var(ddof=1) / misses.size)
+    if persons is None:
+        deviation = math.sqrt(above.var(ddof=1) / hits.size + below.var(ddof=1) / misses.size)
+    else:
+        moved = np.concatenate([(above - area) / hits.size, (below - area) / misses.size])
+        deviation = math.sqrt(variance(moved, persons=np.concatenate(persons)))
     z = critical(level)
     if deviation < 1e-12 or min(area, 1 - area) < 1e-12:
         low, high = _newcombe(area=area, positives=hits.size, negatives=misses.size, z=z)
@@ -54,7 +64,8 @@ def auc(*, positives: ArrayLike, negatives: ArrayLike, level: float) -> Estimate
         half = z * deviation / (area * (1 - area))
         centre = math.log(area / (1 - area))
         low, high = _expit(centre - half), _expit(centre + half)
-        method = "DeLong variance, interval on the logit scale"
+        by = "" if persons is None else " over persons"
+        method = f"DeLong variance{by}, interval on the logit scale"
     return Estimate(value=area, low=low, high=high, level=level, n=n, method=method)
 
 

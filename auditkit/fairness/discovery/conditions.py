@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -30,8 +31,14 @@ class Conditions:
 
     def mask(self, chosen: tuple[int, ...]) -> Mask:
         """[M] records that meet all the conditions chosen."""
-        met = np.asarray(self.holds[:, list(chosen)].sum(axis=1)).ravel()
+        columns, met = self._columns, np.zeros(self.holds.shape[0], dtype=np.int64)
+        for at in chosen:
+            met[columns.indices[columns.indptr[at] : columns.indptr[at + 1]]] += 1
         return np.asarray(met == len(chosen), dtype=np.bool_)
+
+    @cached_property
+    def _columns(self) -> sparse.csc_array:
+        return self.holds.tocsc()
 
 
 def conditions(frame: pd.DataFrame, *, numeric: Collection[str] | None, minimum: int) -> Conditions:

@@ -9,7 +9,7 @@ from typing import Any
 from auditkit.report import phrasing, wording
 from auditkit.report.book import Book, Cell, Column, Row, Table, estimate_cell, methods_note
 from auditkit.report.glossary import TERMS
-from auditkit.result import AuditResult, FrameworkPart
+from auditkit.result import AuditResult, FrameworkItem, FrameworkPart
 
 COMPARISONS, IMPACT = ("_difference", "_ratio"), "fairness.impact_ratio"
 SPLITS = {"train": "Training", "reserve": "Reserve", "evaluation": "Evaluation"}
@@ -20,6 +20,13 @@ CERTAINTY = {
     "unverified": "and not yet checked against any source",
 }
 """How well the status and dates of a rule set are established."""
+READINGS = {"verified": "text read", "secondary": "read about", "unverified": "recalled, not read"}
+"""How well the reading of a requirement is established."""
+PARTS = {
+    "verdicts": "findings", "fairness": "fairness", "statutory": "statutory", "influence": "influence",
+    "privacy": "privacy", "data": "data", "method": "limits", "reproduction": "stamp",
+}  # fmt: skip
+"""Section of the report -> the part of audit.json that it is drawn from."""
 
 
 def data(result: AuditResult, book: Book) -> dict[str, object]:
@@ -98,7 +105,8 @@ def frameworks(result: AuditResult, book: Book) -> dict[str, object]:
     for part in result.frameworks:
         heading = book.heading(part.title, f"framework-{part.id}")
         parts.append((heading, part, in_force(part), _checklist(book, part), _notes(part)))
-    return {"parts": parts}
+    told = dict.fromkeys(warning for part in result.frameworks for warning in part.warnings)
+    return {"parts": parts, "warnings": list(told)}
 
 
 def in_force(part: FrameworkPart) -> str:
@@ -111,7 +119,7 @@ def in_force(part: FrameworkPart) -> str:
 def _notes(part: FrameworkPart) -> list[str]:
     """What a reader has to know, without the title over it and without what the line on its status has said."""
     said = (f"{part.status} (as of", "status and dates are")
-    bare = [note.removeprefix(f"{part.title}: ") for note in part.notes]
+    bare = [note.removeprefix(f"{part.title}: ") for note in part.notes if note not in part.warnings]
     return [note[:1].upper() + note[1:] for note in bare if not note.startswith(said)]
 
 
@@ -120,20 +128,50 @@ def _checklist(book: Book, part: FrameworkPart) -> Table:
     for item in part.items:
         if item.kind == "computed":
             link = book.link(item.evidence)
-            where = Cell(f"Section{wording.NBSP}{book.numbers.get(link, link)}" if link else item.evidence, link=link)
+            named = f"Section{wording.NBSP}{book.numbers.get(link, link)}" if link else "not in this report"
+            where = Cell(named, link=link)
         else:
             where = Cell(item.evidence)
         kind = "computed" if item.kind == "computed" else "attested"
-        rows.append(Row((Cell(item.requirement), Cell(kind), where)))
-    columns = (Column("Requirement", wide=True, width=70), Column("How"), Column("Where, or by whom", tight=True))
+        certainty = READINGS.get(item.certainty, item.certainty)
+        rows.append(Row((Cell(item.requirement), Cell(kind, certainty), where, Cell(_evidence(book, item)))))
+    columns = (
+        Column("Requirement", wide=True, width=50), Column("How"), Column("Where, or by whom", tight=True),
+        Column("Evidence", width=25),
+    )  # fmt: skip
     return book.table(f"Checklist: {part.title}", columns, rows, splits=True)
+
+
+def _evidence(book: Book, item: FrameworkItem) -> str:
+    """The measures that speak to a requirement, and whether this audit has a figure of any of them."""
+    if item.kind != "computed":
+        return "statement, date and signature"
+    if not item.measures:
+        return _part(book, item.evidence)
+    known = {m.measure for m in book.result.measurements() if m.estimate.known}
+    found = [book.title(measure) for measure in item.measures if measure in known]
+    lacking = len(item.measures) - len(found)
+    if not found:
+        return "no figure in this audit"
+    return "; ".join(found) + ("; of other measures no figure in this audit" if lacking else "")
+
+
+def _part(book: Book, section: str) -> str:
+    """The part of audit.json that a section is drawn from, or that it was not assessed."""
+    name = PARTS.get(section, "")
+    part = getattr(book.result, name, None) if book.link(section) else None
+    if part is None or getattr(part, "status", "assessed") != "assessed":
+        return "not assessed in this audit"
+    return f"audit.json: {name}"
 
 
 def method(result: AuditResult, book: Book) -> dict[str, object]:
     """What the audit cannot say, and the definition of every metric."""
     table = None
     if result.fairness.metrics:
-        own = [m for m in result.fairness.metrics if not m.measure.endswith(COMPARISONS) or m.measure == IMPACT]
+        noted = {m.measure for m in result.fairness.metrics}
+        # A comparison of a listed measure needs no line of its own.
+        own = [m for m in result.fairness.metrics if not _bases(m.measure) & noted or m.measure == IMPACT]
         rows = [Row((Cell(m.title), Cell(m.formula, m.meaning), Cell(m.source))) for m in own]
         columns = (Column("Metric"), Column("Formula and meaning", wide=True, width=50), Column("Source"))
         note = (
@@ -141,6 +179,11 @@ def method(result: AuditResult, book: Book) -> dict[str, object]:
         )
         table = book.table("Metrics", columns, rows, notes=[note])
     return {"limits": result.limits, "metrics": table, "cell": result.minimum_cell}
+
+
+def _bases(measure: str) -> set[str]:
+    """The measure that a comparison compares; empty for what is no comparison."""
+    return {measure.removesuffix(suffix) for suffix in COMPARISONS if measure.endswith(suffix)}
 
 
 def reproduction(result: AuditResult, book: Book) -> dict[str, object]:

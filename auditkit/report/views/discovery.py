@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from auditkit.report import wording
-from auditkit.report.book import Book, Cell, Column, Row, Table, estimate_cell
-from auditkit.result import Discovery, WorstSlices
+from auditkit.report.book import Book, Cell, Column, Row, Table, estimate_cell, methods_note
+from auditkit.result import Discovery, Proxies, Proxy, WorstSlices
 from auditkit.result import Slice as Found
 
 
@@ -14,6 +14,33 @@ def view(part: Discovery | None, book: Book) -> dict[str, object] | None:
         return None
     heading = book.heading("Slices that nobody named", "fairness-discovery")
     return {"heading": heading, "part": part, "outcomes": [_outcome(part, item, book) for item in part.outcomes]}
+
+
+def proxies(part: Proxies | None, book: Book) -> dict[str, object] | None:
+    """Heading, and one row per column that tells most, all columns together first."""
+    if part is None:
+        return None
+    heading = book.heading("What goes along with protected attributes", "fairness-proxies")
+    shown = {"heading": heading, "part": part, "table": None}
+    if part.status != "assessed":
+        return shown
+    attributes = list(dict.fromkeys(row.on for row in part.rows))
+    columns = (
+        Column("Attribute"),
+        Column("All columns together, AUC", numeric=True),
+        *(Column(f"{place} column, AUC", numeric=True) for place in ("First", "Second", "Third")),
+    )
+    rows = [_nearest(on, [row for row in part.rows if row.on == on]) for on in attributes]
+    notes = [*methods_note([row.auc for row in part.rows]), "Every column is in audit.json."]
+    return shown | {"table": book.table("Columns that tell the groups", columns, rows, notes=notes, sortable=False)}
+
+
+def _nearest(on: str, found: list[Proxy]) -> Row:
+    whole = next(row for row in found if not row.column)
+    single = sorted((row for row in found if row.column and row.auc.known), key=lambda row: -(row.auc.value or 0))[:3]
+    cells = [estimate_cell(row.auc, "score") for row in single]
+    named = [Cell(f"{row.column}: {cell.text}", cell.detail) for row, cell in zip(single, cells, strict=True)]
+    return Row((Cell(on), estimate_cell(whole.auc, "score"), *named, *[Cell("")] * (3 - len(named))))
 
 
 def _outcome(part: Discovery, item: WorstSlices, book: Book) -> dict[str, object]:

@@ -16,7 +16,7 @@ from auditkit.report.book import (
     estimate_cell,
     methods_note,
 )
-from auditkit.report.views import discovery
+from auditkit.report.views import discovery, fairness_control, fairness_tests
 from auditkit.report.views.fairness_figures import IMPACT, SELECTION, main_figure, panels_figure
 from auditkit.report.views.front import is_waived
 from auditkit.result import AuditResult, Finding, Group, Measurement
@@ -43,6 +43,7 @@ def view(result: AuditResult, book: Book) -> dict[str, object]:
         "overall": _overall(overall, book) if overall else None,
         "attributes": [_attribute(result, book, on) for on in part.attributes],
         "discovery": discovery.view(part.discovery, book),
+        "proxies": discovery.proxies(part.proxies, book),
     }
 
 
@@ -99,6 +100,8 @@ def _attribute(result: AuditResult, book: Book, on: str) -> dict[str, object]:
         if any(rule.measure not in PRIMARY for rule in rules)
         else None,
         "gaps": _matrices(book, f"Comparisons with the reference by {on}", groups, gaps, last=_left(on, len(left))),
+        "tests": fairness_tests.view(part.tests, on, rules, book),
+        "conditional": fairness_control.view(part.conditional, on, book),
         "left": "" if gaps else " ".join(_left(on, len(left))),
         "suppressed": any(group.n is None for group in groups),
     }

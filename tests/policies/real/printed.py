@@ -122,7 +122,7 @@ class Result:
         text = json.dumps([self.document["fairness"]["measurements"], self.document["findings"]], ensure_ascii=False)
         found = {
             lead: {float(number) for number in re.findall(rf"{lead} ([\d.]*\d)", text)}
-            for lead in ("rounded to", "simultaneous over")
+            for lead in ("rounded to", "simultaneous over", "would show about")
         }
         tail = (self.document["privacy"]["screen"] or {}).get("tail")
         ends = [tail["points"][0]["x"], tail["points"][-1]["x"]] if tail else []

@@ -15,6 +15,7 @@ import numpy as np
 from auditkit.run import run, train
 from tests.policies.real.claims import Says, by_key, complaints
 from tests.policies.real.prepare import Rows, prepare
+from tests.policies.real.recompute_control import add_conditional, keyed_conditional
 from tests.policies.real.recompute_data import (
     FIDELITY_FLOOR,
     LEVEL,
@@ -29,6 +30,7 @@ from tests.policies.real.recompute_duplicates import expected_duplicates
 from tests.policies.real.recompute_fairness import expected_fairness
 from tests.policies.real.recompute_fidelity import expected_fidelity
 from tests.policies.real.recompute_findings import expected_conclusion, expected_findings
+from tests.policies.real.recompute_inference import add_inference, keyed_tests
 from tests.policies.real.recompute_influence import Dense, Removals, expected_influence
 from tests.policies.real.recompute_measures import measures_of
 from tests.policies.real.recompute_membership import (
@@ -47,7 +49,9 @@ from tests.policies.real.recompute_privacy import (
     expected_screen,
     tail_complaints,
 )
+from tests.policies.real.recompute_proxies import expected_proxies
 from tests.policies.real.recompute_rates import entry
+from tests.policies.real.recompute_scores import add_scores, keyed_scores
 
 PARTS = ("data", "model", "fairness", "influence", "privacy", "findings", "conclusion", "limits")
 AS_OF = date(2026, 1, 15)
@@ -124,10 +128,14 @@ def expected_result(audited: Audited) -> dict[str, Any]:
     """Everything that the result may say in figures."""
     world, answers = audited.world, audited.answers
     fairness = expected_fairness(world, answers, np.random.default_rng(20_260_115))
+    add_inference(fairness, world, answers)
+    add_scores(fairness, world, answers)
+    add_conditional(fairness, world, answers)
     fairness["discovery"] = expected_discovery(
         world, answers.decision["evaluation"], half=audited.restricted("discovery_half"),
         p=audited.restricted("discovery_p"), found=audited.document["fairness"]["discovery"],
     )  # fmt: skip
+    fairness["proxies"] = expected_proxies(world, audited.restricted("proxy_fold"))
     privacy = _privacy(audited)
     model = expected_model(world, answers)
     rows = fairness["measurements"] | privacy["measurements"]
@@ -223,6 +231,9 @@ def keyed(document: dict[str, Any]) -> dict[str, Any]:
     for part in ("fairness", "privacy"):
         parts[part]["measurements"] = by_key(parts[part]["measurements"], *names)
     parts["fairness"]["groups"] = by_key(parts["fairness"]["groups"], "on", "group")
+    parts["fairness"]["conditional"] = keyed_conditional(parts["fairness"]["conditional"])
+    parts["fairness"]["scores"] = keyed_scores(parts["fairness"]["scores"])
+    parts["fairness"]["tests"] = keyed_tests(parts["fairness"]["tests"])
     parts["findings"] = by_key(parts["findings"], "id")
     for finding in parts["findings"].values():
         finding["groups"] = by_key(finding["groups"], "group")

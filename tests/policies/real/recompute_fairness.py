@@ -65,28 +65,31 @@ def cell_counts(codes: Ints, groups: int, truth: Floats, decision: Floats) -> In
     return cells
 
 
-def standing(cells: Ints) -> Shown:
-    """Rules 1 to 3 along the one line there is: all groups and the unknown add up to the published whole."""
+def standing(cells: Ints, lines: list[Ints] | None = None) -> Shown:
+    """Rules 1 to 3 along the lines whose sums are published: where none is given, all groups and the unknown."""
+    along = [np.arange(len(cells))] if lines is None else lines
     sizes = cells.sum(axis=1)
     assessed = sizes >= MINIMUM_GROUP
     assessed[-1] = False
     few = (sizes > 0) & (sizes < MINIMUM_CELL)
-    hidden = _completed(few, few, sizes)
+    hidden = _completed(few, few, sizes, along)
     exposed = ~assessed | hidden | ((sizes > 0) & (cells.min(axis=1) < MINIMUM_CELL))
     guarded = exposed.copy()
     guarded[-1] = False
-    return Shown(cells, assessed[:-1], hidden, _completed(exposed, guarded, sizes))
+    return Shown(cells, assessed[:-1], hidden, _completed(exposed, guarded, sizes, along))
 
 
-def _completed(withheld: Mask, guarded: Mask, sizes: Ints) -> Mask:
-    """Withhold the smallest shown group while the others withheld hold fewer persons than the minimum cell."""
+def _completed(withheld: Mask, guarded: Mask, sizes: Ints, along: list[Ints]) -> Mask:
+    """Withhold a line's smallest shown group while its others withheld hold fewer persons than the minimum cell."""
     out = withheld & (sizes > 0)
     while True:
-        open_ = ~out & (sizes > 0)
-        inside = sizes[out & guarded]
-        if not inside.size or not open_.any() or sizes[out].sum() - inside.max() >= MINIMUM_CELL:
+        before = int(out.sum())
+        for line in along:
+            open_, inside = line[~out[line] & (sizes[line] > 0)], sizes[line[(out & guarded)[line]]]
+            if inside.size and open_.size and sizes[line[out[line]]].sum() - inside.max() < MINIMUM_CELL:
+                out[open_[np.argmin(sizes[open_])]] = True
+        if int(out.sum()) == before:
             return out
-        out[np.argmin(np.where(open_, sizes, np.iinfo(int).max))] = True
 
 
 def on_grid(step: float, bounds: tuple[float, float]) -> dict[str, Any]:
@@ -102,12 +105,14 @@ def on_grid(step: float, bounds: tuple[float, float]) -> dict[str, Any]:
     }
 
 
-def _closed(found: dict[str, Any], step: float | None, bounds: tuple[float, float], n: int | None) -> dict[str, Any]:
+def closed_entry(
+    found: dict[str, Any], step: float | None, bounds: tuple[float, float], n: int | None
+) -> dict[str, Any]:
     """An entry of a closed group: rounded and without its counts, or withheld where no step is wide enough."""
     if found["value"] is None:
         return found
     if step is None:
-        return entry(level=LEVEL, withheld=TEXT)
+        return entry(level=found["level"], withheld=TEXT)
     rounding = on_grid(step, bounds)
     limits = {}
     for name, shown in rounding.items():
@@ -150,7 +155,7 @@ def _groups(attribute: Attribute, shown: Shown) -> dict[str, Any]:
     return out
 
 
-def _gate(shown: Shown, metric: str) -> tuple[Ints, Ints, Mask]:
+def gate(shown: Shown, metric: str) -> tuple[Ints, Ints, Mask]:
     """Events [G], trials [G] and whether the rate may be estimated."""
     events, trials = (shown.cells[:-1][:, part].sum(axis=1) for part in METRICS[metric])
     return events, trials, shown.assessed & (trials >= max(MINIMUM_DENOMINATOR, MINIMUM_CELL))
@@ -159,7 +164,7 @@ def _gate(shown: Shown, metric: str) -> tuple[Ints, Ints, Mask]:
 def _rates(attribute: Attribute, shown: Shown) -> dict[str, Any]:
     out = {}
     for metric in METRICS:
-        events, trials, estimable = _gate(shown, metric)
+        events, trials, estimable = gate(shown, metric)
         family = max(1, int(estimable.sum()))
         for g, label in enumerate(attribute.labels):
             e, n = int(events[g]), int(trials[g])
@@ -169,15 +174,15 @@ def _rates(attribute: Attribute, shown: Shown) -> dict[str, Any]:
                 found = entry(e / n, *limits, level=LEVEL, n=n, events=e, method=Says(family))
             if shown.closed[g]:
                 whole = n == int(shown.cells[g].sum()) and not shown.hidden[g]
-                found = _closed(found, step_of(n), (0.0, 1.0), n if whole else None)
-            out[_key(f"fairness.{metric}", attribute.name, label)] = _row(found, step_of(n))
+                found = closed_entry(found, step_of(n), (0.0, 1.0), n if whole else None)
+            out[key(f"fairness.{metric}", attribute.name, label)] = row(found, step_of(n))
     return out
 
 
 def _comparisons(attribute: Attribute, shown: Shown, generator: np.random.Generator) -> dict[str, Any]:
     out, base = {}, attribute.base
     for metric in METRICS:
-        events, trials, estimable = _gate(shown, metric)
+        events, trials, estimable = gate(shown, metric)
         compared = [g for g in np.flatnonzero(estimable) if g != base] if estimable[base] else []
         enough = [g for g in compared if min(events[g], events[base]) >= MINIMUM_EVENTS]
         draw = {"events": events, "trials": trials, "base": base, "level": LEVEL, "replicates": REPLICATES,
@@ -193,10 +198,10 @@ def _comparisons(attribute: Attribute, shown: Shown, generator: np.random.Genera
             names = [(f"fairness.{metric}_difference", 0), (f"fairness.{metric}_ratio", 1)]
             names += [("fairness.impact_ratio", 1)] if metric == "selection_rate" else []
             for name, which in names:
-                row = _row(pair[which], *STEPS)
+                line = row(pair[which], *STEPS)
                 if pair[which]["value"] is not None:
-                    row["estimate"]["method"] = Says(REPLICATES, families[which])
-                out[_key(name, attribute.name, label)] = row
+                    line["estimate"]["method"] = Says(REPLICATES, families[which])
+                out[key(name, attribute.name, label)] = line
     return out
 
 
@@ -227,14 +232,14 @@ def _released(
     if known and events[base] and pair[1]["value"] is not None:
         width = max(steps[0], pair[1]["value"] * steps[1]) / (events[base] / trials[base])
         ratio_step = next((step for step in STEPS if step >= width - 1e-12), None)
-    difference = _closed(pair[0], max(steps) if known else None, (-1.0, 1.0), None)
-    return [difference, _closed(pair[1], ratio_step, (0.0, math.inf), None)]
+    difference = closed_entry(pair[0], max(steps) if known else None, (-1.0, 1.0), None)
+    return [difference, closed_entry(pair[1], ratio_step, (0.0, math.inf), None)]
 
 
-def _row(found: dict[str, Any], *steps: float | None) -> dict[str, Any]:
+def row(found: dict[str, Any], *steps: float | None) -> dict[str, Any]:
     """One measurement; however many caveats it has, their figures are the minimum cell and these steps."""
     return {"estimate": dict(found), "parts": Says(MINIMUM_CELL, *steps)}
 
 
-def _key(measure: str, on: str, group: str) -> str:
+def key(measure: str, on: str, group: str) -> str:
     return f"{measure} / {on} / {group}"
