@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from auditkit.report.book import Book
-from auditkit.report.views import background, fairness, front, influence, privacy
+from auditkit.report.views import background, fairness, front, influence, privacy, remedies
 from auditkit.result import AuditResult
 
 View = Callable[[AuditResult, Book], dict[str, object]]
@@ -42,6 +42,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("fairness", "Fairness across groups", fairness.view, always),
     Section("influence", "Training records behind the results", influence.view, always),
     Section("privacy", "Privacy: what the model gives away", privacy.view, always),
+    Section("remedies", "Remedies tried", remedies.view, always),
     Section("data", "Data and model", background.data, always),
     Section("frameworks", "Rule sets", background.frameworks, lambda result: bool(result.frameworks)),
     Section("method", "Method and limits", background.method, always),

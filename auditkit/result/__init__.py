@@ -12,10 +12,13 @@ charts and JSON read the same rows, and nothing is computed twice.
 from __future__ import annotations
 
 from auditkit.result.audit import SCHEMA_VERSION, UNJUDGED, AuditResult, parse
+from auditkit.result.epsilon import CanaryPart, ClaimPart, EpsilonBound, EpsilonPart
 from auditkit.result.estimate import NOT_STATED, Estimate, Fact, Measurement, Point, Quality, Record, Series, Status
+from auditkit.result.exposed import GapExposure, PersonRisk, SliceExposure, WhoIsExposed
 from auditkit.result.facts import Artifact, DataPart, FrameworkItem, FrameworkPart, ModelPart, SplitFacts, Stamp
 from auditkit.result.fairness import FairnessPart, Group, MetricNote
 from auditkit.result.findings import Conclusion, Finding, GroupVerdict, Severity, Verdict, Waiver
+from auditkit.result.inference import AttributeInference, InferencePart
 from auditkit.result.influence import Composition, CompositionRow, InfluencePart, SliceInfluence
 from auditkit.result.privacy import (
     AttackPart,
@@ -24,9 +27,12 @@ from auditkit.result.privacy import (
     PrivacyPart,
     RankingQuality,
     ResolutionRow,
-    RiskBand,
     Screen,
 )
+from auditkit.result.remedies import Change, Onion, RemediesPart, Remedy
+from auditkit.result.risk import RiskBand
+from auditkit.result.structure import StructuralCheck, Structure
+from auditkit.result.threat import ThreatRow
 
 __all__ = [
     "NOT_STATED",
@@ -34,12 +40,18 @@ __all__ = [
     "UNJUDGED",
     "Artifact",
     "AttackPart",
+    "AttributeInference",
     "AuditResult",
+    "CanaryPart",
+    "Change",
+    "ClaimPart",
     "Composition",
     "CompositionRow",
     "Conclusion",
     "DataPart",
     "Duplicates",
+    "EpsilonBound",
+    "EpsilonPart",
     "Estimate",
     "Exposure",
     "Fact",
@@ -47,27 +59,38 @@ __all__ = [
     "Finding",
     "FrameworkItem",
     "FrameworkPart",
+    "GapExposure",
     "Group",
     "GroupVerdict",
+    "InferencePart",
     "InfluencePart",
     "Measurement",
     "MetricNote",
     "ModelPart",
+    "Onion",
+    "PersonRisk",
     "Point",
     "PrivacyPart",
     "Quality",
     "RankingQuality",
     "Record",
+    "RemediesPart",
+    "Remedy",
     "ResolutionRow",
     "RiskBand",
     "Screen",
     "Series",
     "Severity",
+    "SliceExposure",
     "SliceInfluence",
     "SplitFacts",
     "Stamp",
     "Status",
+    "StructuralCheck",
+    "Structure",
+    "ThreatRow",
     "Verdict",
     "Waiver",
+    "WhoIsExposed",
     "parse",
 ]

@@ -14,6 +14,7 @@ from auditkit.result.fairness import FairnessPart
 from auditkit.result.findings import Conclusion, Finding
 from auditkit.result.influence import InfluencePart
 from auditkit.result.privacy import PrivacyPart
+from auditkit.result.remedies import RemediesPart
 
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
 UNJUDGED = "No rule is stated, so nothing is judged; state `rules`. The figures are in `measurements()`."
@@ -36,6 +37,7 @@ class AuditResult(Record):
     fairness: FairnessPart
     influence: InfluencePart
     privacy: PrivacyPart
+    remedies: RemediesPart = RemediesPart()
     frameworks: tuple[FrameworkPart, ...] = ()
     limits: tuple[Fact, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
