@@ -23,7 +23,7 @@ from auditkit import __version__
 from auditkit.errors import AuditError, PolicyError
 from auditkit.launch import by_torchrun, joined, leads, spawn
 from auditkit.processes import Stopped
-from auditkit.terminal import complain, print_verdicts, stages
+from auditkit.terminal import clean_up, complain, history, print_verdicts, stages
 
 if TYPE_CHECKING:
     from auditkit.policy.frameworks import Framework
@@ -107,6 +107,12 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--formats", default="html,pdf", help="comma-separated: html, pdf, json (default: html,pdf)")
     verify = verb("verify", _verify, "hold a run's files against their manifest")
     verify.add_argument("folder", type=Path)
+    told = verb("history", history, "list the releases of a policy, their verdicts and what was withheld")
+    told.add_argument("policy", type=Path)
+    clean = verb("clean", clean_up, "delete restricted evidence whose retention is over; public files stay")
+    for command in (told, clean):
+        command.add_argument("--out", type=Path, default=Path("audits"), help="folder of the runs (default: audits)")
+    clean.add_argument("--as-of", type=_date, help="date, YYYY-MM-DD (default: SOURCE_DATE_EPOCH, or today)")
     verb("schema", _schema, "print the policy's JSON Schema, for editors")
     init = verb("init", _init, "write a commented starter policy from the columns of a data file")
     init.add_argument("data", type=Path, help="a CSV or Parquet file")
@@ -133,10 +139,10 @@ def _lead(arguments: argparse.Namespace, console: Console, processes: Processes)
     """Audit with a bar for each stage, and print the verdicts."""
     with console.status("starting"):
         from auditkit.run import STAGES, run  # loads torch: seconds
-    with stages(console, STAGES) as begin:
+    with stages(console, STAGES) as bars:
         outcome = run(
-            arguments.policy, out=arguments.out, as_of=arguments.as_of, progress=begin, processes=processes,
-            resumed=lambda what: console.print(f"resumed: {what}"),
+            arguments.policy, out=arguments.out, as_of=arguments.as_of, progress=bars.begin, processes=processes,
+            resumed=lambda what: console.print(f"resumed: {what}"), worked=bars.worked,
         )  # fmt: skip
     print_verdicts(console, outcome.result)
     for file in outcome.files:

@@ -13,6 +13,7 @@ A comparison (difference or ratio) is judged for every group but its reference; 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ EXIT_CODES: dict[Verdict, int] = {
 }
 STRONGEST_FIRST: tuple[Verdict, ...] = ("breaches", "insufficient-evidence", "meets", "not-applicable")
 SEVERITIES = ("high", "medium", "low")
+
+ONE_SIDED = "a lower limit shows no upper one; `proof: point` would judge the limit itself"
 
 SCALES: dict[str, Scale] = {"rate": "rate", "share": "rate", "score": "points", "points": "points", "ratio": "ratio"}
 
@@ -159,11 +162,13 @@ def _group_verdict(row: Measurement, rule: Rule) -> GroupVerdict:
             group=row.group, reference=row.reference, verdict=verdict, estimate=estimate, side=side,
             reason="the policy asks for the point value to be judged, not its interval",
         )  # fmt: skip
-    if estimate.low is None or estimate.high is None:
+    if estimate.low is None:
         return _open(row, rule, estimate.withheld or "there is no interval")
-    sides = {side_of(bound, rule.op, rule.threshold) for bound in (estimate.low, estimate.high)}
+    # A lower limit alone is an interval without an upper end: it can breach, and cannot meet, a rule of "at most".
+    high = math.inf if estimate.high is None else estimate.high
+    sides = {side_of(bound, rule.op, rule.threshold) for bound in (estimate.low, high)}
     if len(sides) > 1:
-        return _open(row, rule, "the interval includes the threshold")
+        return _open(row, rule, "the interval includes the threshold" if estimate.high is not None else ONE_SIDED)
     verdict = "meets" if sides == {"permitted"} else "breaches"
     where = "permitted" if verdict == "meets" else "forbidden"
     reason = f"the interval lies wholly on the {where} side"

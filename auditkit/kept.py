@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from auditkit.influence.assess import InfluenceArrays
 from auditkit.pieces import Keep
 from auditkit.processes import Processes
-from auditkit.result import FairnessPart, InfluencePart, PrivacyPart, Record
+from auditkit.result import FairnessPart, InfluencePart, PrivacyPart, Record, RemediesPart
 
 P = TypeVar("P", bound=Record)
 
@@ -34,6 +34,11 @@ def privacy(
 ) -> tuple[PrivacyPart, dict[str, NDArray[Any]]]:
     """The privacy room's answer, as it was kept, or as `assess` gives it now."""
     return _answer(keep, "privacy", PrivacyPart, assess)
+
+
+def remedies(keep: Keep, assess: Callable[[], RemediesPart]) -> RemediesPart:
+    """The remedies room's answer, as it was kept, or as `assess` gives it now."""
+    return _answer(keep, "remedies", RemediesPart, lambda: (assess(), {}))[0]
 
 
 def influence(
@@ -80,13 +85,14 @@ def _answer(
 
 def _from_scores(scores: InfluenceArrays) -> dict[str, NDArray[Any]]:
     told = {name: list(getattr(scores, name)) for name in _NAMES}
-    return {"columns": _saying(told)} | {name: getattr(scores, name) for name in _ARRAYS}
+    leverage = {} if scores.leverage is None else {"leverage": scores.leverage}
+    return {"columns": _saying(told)} | {name: getattr(scores, name) for name in _ARRAYS} | leverage
 
 
 def _to_scores(arrays: Mapping[str, NDArray[Any]]) -> InfluenceArrays:
     names, kinds, measures, units = (tuple(_said(arrays["columns"])[name]) for name in _NAMES)
     rows, effects, own = (arrays[name] for name in _ARRAYS)
-    return InfluenceArrays(rows, names, kinds, measures, units, effects, own)
+    return InfluenceArrays(rows, names, kinds, measures, units, effects, own, arrays.get("leverage"))
 
 
 def _saying(document: object) -> NDArray[np.uint8]:

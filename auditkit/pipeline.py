@@ -15,16 +15,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from auditkit import findings, kept, records, rooms, statements
-from auditkit.pieces import Keep, Nothing, Under
+from auditkit import findings, kept, records, retraining, rooms, statements
+from auditkit.pieces import Keep, Nothing
 from auditkit.preflight import Prepared
 from auditkit.processes import ALONE, Processes
+from auditkit.release.door import Beside, released, sealed
+from auditkit.release.guard import Guarded, Parts
 from auditkit.result import AuditResult, FairnessPart, PrivacyPart, Stamp
 from auditkit.subject.describe import describe_data, describe_model
 from auditkit.subject.predict import predict
 from auditkit.subject.slices import resolve
 
-STAGES: Final = ("predict", "bank", "fairness", "influence", "privacy", "judge")
+STAGES: Final = ("predict", "bank", "fairness", "influence", "privacy", "remedies", "judge")
 """The stages that `progress` hears of, in order."""
 _NOWHERE: Final = Nothing()
 
@@ -36,6 +38,8 @@ class Audit:
     result: AuditResult
     arrays: Mapping[str, NDArray[Any]]
     tables: Mapping[str, pd.DataFrame]
+    guarded: Guarded
+    """What was withheld beside earlier releases, and what this one counts."""
 
 
 def run_audit(
@@ -47,6 +51,8 @@ def run_audit(
     keep: Keep = _NOWHERE,
     processes: Processes = ALONE,
     shard: Callable[[pd.DataFrame], None] = lambda scores: None,
+    beside: Beside | None = None,
+    worked: retraining.Worked = lambda done, total: None,
 ) -> Audit:
     """Audit what was prepared.
 
@@ -58,24 +64,22 @@ def run_audit(
         keep: where finished pieces of long work are left, and found by a run that goes on from a killed one.
         processes: this is the first of them; the others `assist`.
         shard: takes the scores of the training records that this process holds, by record.
+        worked: told how many operations of how many the stage `bank` has done.
+        beside: earlier releases of the policy, beside which this one must tell of nobody; None: nothing is released.
 
     Raises:
         AuditError: from the rooms; each names what is wrong and what to do.
     """
     policy, table, subject = prepared.policy, prepared.table, prepared.subject
-    for_fairness, for_privacy, for_bank, for_pool = generator.spawn(4)
+    for_fairness, for_privacy, for_bank, for_pool, for_canaries, for_remedies = generator.spawn(6)
     as_of = date.fromisoformat(stamp.as_of)
 
     progress("predict")
     predictions = predict(subject, table)
     slices = resolve(policy, table, predictions, locate=prepared.locate)
     progress("bank")
-    bank, no_bank = processes.same(
-        rooms.bank(policy, subject, table, kind="train-halves", generator=for_bank, keep=keep)
-    )
-    pool, no_pool = rooms.bank(
-        policy, subject, table, kind="pool-halves", generator=for_pool, keep=Under(keep, "pool")
-    )
+    found = retraining.banks(policy, subject, table, (for_bank, for_pool), keep=keep, worked=worked)
+    bank, no_bank = processes.same((found.halves, found.no_halves))
     progress("fairness")
     fair, halves = kept.fairness(
         keep, lambda: rooms.fairness(policy, table, predictions, for_fairness, features=subject.features)
@@ -95,9 +99,26 @@ def run_audit(
             predictions,
             scores=scores,
             no_scores=traced.reason,
-            retrained=rooms.retrained(table, pool),
-            no_retrained=no_pool,
+            retrained=retraining.retrained(table, found),
+            no_retrained=found.no_pool,
+            planted=rooms.canaries(policy, subject, table, for_canaries, keep),
+            guarded=beside is not None,
+            attributed=traced,
             generator=for_privacy,
+        ),
+    )
+    progress("remedies")
+    tried = kept.remedies(
+        keep,
+        lambda: rooms.remedies(
+            policy,
+            subject,
+            table,
+            predictions,
+            pool=found.pool,
+            no_pool=found.no_pool,
+            arrays=arrays,
+            generator=for_remedies,
         ),
     )
     progress("judge")
@@ -107,6 +128,10 @@ def run_audit(
         subject, predictions, level=policy.fairness.level, minimum=policy.report.minimum_cell,
         persons=None if table.persons is None else table.persons[rows],
     )  # fmt: skip
+    guarded = released(
+        policy, table, predictions, slices, arrays, parts=Parts(data, model, fair, traced, private), beside=beside
+    )
+    data, model, fair, traced, private = guarded.parts.told
     judged, conclusion = findings.judge(
         policy.rules,
         measurements=(*model.measurements, *fair.measurements, *private.measurements),
@@ -118,7 +143,7 @@ def run_audit(
     result = AuditResult(
         title=policy.report.title or policy.name,
         stamp=stamp,
-        facts=statements.facts(policy),
+        facts=(*guarded.notes, *statements.facts(policy)),
         policy=statements.redacted(prepared.resolved, slices),
         conclusion=conclusion,
         findings=tuple(findings.worst_first(judged)),
@@ -127,14 +152,15 @@ def run_audit(
         fairness=fair,
         influence=traced,
         privacy=private,
+        remedies=tried,
         frameworks=statements.rule_sets(prepared.frameworks, as_of),
         statutory=rooms.statutory(policy, table, predictions, fair),
-        limits=statements.limits(policy, fair, traced, private),
+        limits=(*statements.limits(policy, fair, traced, private), *guarded.notes, *sealed()),
         minimum_cell=policy.report.minimum_cell,
     )
-    retrained = {name: array for own in (bank, pool) if own is not None for name, array in own.arrays().items()}
-    everything = {**arrays, **halves, **retrained, **records.answers(predictions)}
-    return Audit(result, everything, records.tables(table, scores, arrays))
+    retrained = {name: array for own in (bank, found.pool) if own is not None for name, array in own.arrays().items()}
+    evidence = {**arrays, **halves, **retrained, **records.answers(predictions)}
+    return Audit(result, evidence, records.tables(table, scores, arrays), guarded)
 
 
 def assist(prepared: Prepared, *, processes: Processes, shard: Callable[[pd.DataFrame], None]) -> None:

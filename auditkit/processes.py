@@ -7,6 +7,10 @@ the others help it.
 Every exchange is met by all processes in the same order, with the same shapes. While it waits, a process looks whether
 another has failed (`fail`), and then stops with `Stopped` instead of waiting for ever. A sum has the same bits in every
 process, so that decisions taken on it are the same everywhere; it differs from the sum of one process by rounding.
+
+`same` and `fail` send Python objects in pickled form, and what unpickles them trusts the sender. Nothing of it is ever
+read from a file: only processes of this very run, which share the group and its store, are heard. Whoever else can
+speak on that network could run code in them, so it has to be closed.
 """
 
 from __future__ import annotations

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditkit import kept
-from auditkit.bank import fit as bank_room
-from auditkit.bank.types import Bank, Kind
+from auditkit.bank.types import Bank
 from auditkit.fairness import assess as fairness_room
 from auditkit.fairness.control import controls
 from auditkit.fairness.discovery.discover import discover, outcomes_of, person_codes
@@ -24,9 +23,20 @@ from auditkit.influence import assess as influence_room
 from auditkit.pieces import Keep
 from auditkit.policy.schema import Policy
 from auditkit.privacy import assess as privacy_room
+from auditkit.privacy.account import Around
+from auditkit.privacy.canaries import plant
+from auditkit.privacy.joint import NO_GAPS, Gaps
 from auditkit.privacy.membership import Retrained
+from auditkit.privacy.one_run import Planted
+from auditkit.privacy.rankings import Traced
+from auditkit.privacy.whom import Piece
 from auditkit.processes import Processes
-from auditkit.result import Discovery, FairnessPart, InfluencePart, PrivacyPart, StatutoryPart
+from auditkit.remedies import assess as remedies_room
+from auditkit.remedies.people import people_of
+from auditkit.result import Discovery, FairnessPart, InfluencePart, PrivacyPart, RemediesPart, StatutoryPart
+from auditkit.subject import trajectory
+from auditkit.subject.slices import on_training
+from auditkit.subject.substitution import guessed
 from auditkit.subject.types import Floats, Grouping, Predictions, Slice, Split, Subject, Table
 
 
@@ -96,30 +106,6 @@ def statutory(policy: Policy, table: Table, predictions: Predictions, part: Fair
     )  # fmt: skip
 
 
-def bank(
-    policy: Policy, subject: Subject, table: Table, *, kind: Kind, generator: np.random.Generator, keep: Keep
-) -> tuple[Bank | None, str]:
-    """Retrained models, or None and why: halves of the training rows for influence, of the pool for membership."""
-    if policy.privacy.bank == "none":
-        return None, "the policy asks for no retrained models (privacy.bank: none)"
-    if kind == "train-halves" and subject.gradient is None:
-        return None, "influence cannot be computed for this model"
-    if kind == "pool-halves":
-        return bank_room.make(subject, table, kind=kind, wanted="auto", generator=generator, keep=keep)
-    return bank_room.make(
-        subject, table, wanted=policy.influence.fidelity_models, generator=generator, keep=keep,
-        fitting=_fitting(policy),
-    )  # fmt: skip
-
-
-def _fitting(policy: Policy) -> bank_room.Fitting:
-    """What models beside those that measure fidelity are for."""
-    if policy.influence.estimator == "ensemble":
-        return "members"
-    chosen = policy.influence.damping == "auto" and policy.influence.estimator != "tracin"
-    return "damping" if chosen else "none"
-
-
 def influence(
     policy: Policy, subject: Subject, table: Table, slices: tuple[Slice, ...], *, bank: Bank | None, no_bank: str,
     keep: Keep, processes: Processes,
@@ -150,6 +136,9 @@ def privacy(
     no_scores: str,
     retrained: Retrained | None,
     no_retrained: str,
+    planted: tuple[Planted | None, str],
+    guarded: bool,
+    attributed: InfluencePart,
     generator: np.random.Generator,
 ) -> tuple[PrivacyPart, dict[str, NDArray[Any]]]:
     """What the model gives away about membership, and the restricted arrays behind it."""
@@ -177,15 +166,70 @@ def privacy(
         level=policy.fairness.level,
         retrained=retrained,
         no_retrained=no_retrained,
+        planted=planted[0],
+        no_planted=planted[1],
+        earlier_guarded=guarded,
+        reserve_labels=table.label[table.rows("reserve")] if len(table.rows("reserve")) else None,
+        traced=traced(subject, table, scores),
+        asked=guessed(subject, table, policy.privacy.infer),
+        around=around(policy, subject, table, decisions, attributed=attributed, scores=scores),
     )
 
 
-def retrained(table: Table, pool: Bank | None) -> Retrained | None:
-    """The pool's models as the privacy room reads them: training rows first, then the reserve."""
-    if pool is None:
-        return None
-    at = np.searchsorted(pool.plan.rows, np.concatenate([table.rows("train"), table.rows("reserve")]))
-    return Retrained(margin=pool.margin_pool[:, at], inside=pool.plan.masks[:, at])
+def around(
+    policy: Policy, subject: Subject, table: Table, decisions: Floats | None, *, attributed: InfluencePart,
+    scores: influence_room.InfluenceArrays | None,
+) -> Around:  # fmt: skip
+    """Slices of the training records, effects on gaps as far as they may be relied on, and the model's size."""
+    train = table.rows("train")
+    asked = subject.score(table.frame.iloc[train]) if len(train) and subject.score is not None else None
+    pieces = [Piece(*found) for found in on_training(policy, table, decisions, asked)] if len(train) else []
+    values = {row.name: row.value for row in attributed.slices if row.kind == "gap" and row.value is not None}
+    gaps = Gaps(reason=attributed.reason or NO_GAPS)
+    if scores is not None and attributed.status == "assessed":
+        at = [k for k, name in enumerate(scores.names) if scores.kinds[k] == "gap" and name in values]
+        names = tuple(scores.names[k] for k in at)
+        gaps = Gaps(names, tuple(float(values[name] or 0.0) for name in names), scores.effects[:, at], "")
+    return Around(pieces, gaps, subject.parameters)
+
+
+def traced(subject: Subject, table: Table, scores: influence_room.InfluenceArrays | None) -> Traced:
+    """What gradients and the course of training say of the training records."""
+    if not len(table.rows("train")):
+        return Traced()
+    course, no_course = trajectory.follow(subject, table)
+    norm, no_norm = trajectory.final_lengths(subject, table)
+    leverage = None if scores is None else scores.leverage
+    no_leverage = "the influence estimator takes no record out of its curvature" if leverage is None else ""
+    return Traced(course, no_course, norm, no_norm, leverage, no_leverage)
+
+
+def remedies(
+    policy: Policy, subject: Subject, table: Table, predictions: Predictions, *, pool: Bank | None, no_pool: str,
+    arrays: dict[str, NDArray[Any]], generator: np.random.Generator,
+) -> RemediesPart:  # fmt: skip
+    """What the remedies that the policy asks for change, on the pool's halves."""
+    return remedies_room.assess(
+        policy.remedies,
+        subject=subject,
+        table=table,
+        bank=pool,
+        no_bank=no_pool,
+        exposed=arrays.get("exposed_flag"),
+        clusters=arrays.get("duplicate_cluster"),
+        people=people_of(policy, table, predictions, _groupings(table, "evaluation")),
+        risk_threshold=policy.privacy.risk_threshold,
+        generator=generator,
+    )
+
+
+def canaries(
+    policy: Policy, subject: Subject, table: Table, generator: np.random.Generator, keep: Keep
+) -> tuple[Planted | None, str]:
+    """One retraining with canaries among the training records, or None and why there is none."""
+    return plant(
+        subject, table, policy.privacy.canaries, label=policy.data.label.column, generator=generator, keep=keep
+    )
 
 
 def _groupings(table: Table, split: Split) -> dict[str, Grouping]:

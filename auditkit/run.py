@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from auditkit import __version__
 from auditkit.errors import Complaint, DataError, IntegrityError, PolicyError
 from auditkit.ledger.disk import require_writable, write, writing
 from auditkit.ledger.evidence import describe_arrays, write_run
+from auditkit.ledger.past import look_back
 from auditkit.ledger.provenance import environment, run_id
 from auditkit.ledger.unfinished import at_work, key_of
 from auditkit.pipeline import STAGES as AUDIT_STAGES
@@ -29,10 +30,13 @@ from auditkit.pipeline import Audit, run_audit
 from auditkit.pipeline import assist as run_share
 from auditkit.preflight import Prepared, prepare, prepare_data
 from auditkit.processes import ALONE, Processes
+from auditkit.release.door import seal
 from auditkit.report.renderers import RENDERERS
 from auditkit.result import AuditResult, Stamp, parse
 
 STAGES: Final = ("load", *AUDIT_STAGES, "render", "evidence")
+KEY: Final = "AUDITKIT_KEY"  # of an engagement: by it persons of two releases are compared
+PAGE: Final = RENDERERS["html"].render
 Progress = Callable[[str], None]
 """Called with the name of each of STAGES as it begins."""
 
@@ -57,12 +61,14 @@ def run(
     as_of: date | None = None,
     progress: Progress = _silent,
     resumed: Progress = _silent,
+    worked: Callable[[float, float], None] = lambda done, total: None,
     processes: Processes = ALONE,
 ) -> Run:
     """Audit under one policy file and write the run's folder `out/<policy>/<run-id>/`.
 
     Args:
         policy: the policy file. out: folder of all runs. as_of: the audit's date; None is SOURCE_DATE_EPOCH or today.
+        worked: told how many operations of how many the stage `bank` has done.
         progress: see `Progress`. resumed: told what is read from an earlier run that was stopped, by heading.
         processes: this is the first of them; in the others `assist` is called.
 
@@ -73,22 +79,28 @@ def run(
     prepared, stamp = _begin(policy, as_of, processes)
     place = out / policy.stem
     require_writable(place)
+    past = look_back(place, stamp, prepared.policy, prepared.table, outside=os.environ.get(KEY))
     with at_work(place, key_of(stamp, processes=processes.size), told=resumed) as work:
         processes.meet()
         audit = run_audit(
             prepared, stamp=stamp, generator=np.random.default_rng(stamp.seed), progress=progress, keep=work.keep,
             processes=processes, shard=lambda scores: work.put_shard(scores, processes.rank, processes.size),
+            beside=past.beside, worked=worked,
         )  # fmt: skip
         result = _with_artifacts(audit).result
         progress("render")
         public = render(result, formats=prepared.policy.report.formats)
         progress("evidence")
+        seal(prepared.policy, prepared.table, public, result, arrays=audit.arrays, tables=audit.tables, again=PAGE)
         folder = place / stamp.run_id
         with writing(folder):
             files = work.shards(processes.size) if result.influence.status != "not-applicable" else ()
+            files = (*files, *past.put(work.folder, audit.guarded.published))
             write_run(
-                folder, public=public, arrays=audit.arrays, tables=audit.tables, files=files, scratch=work.folder
-            )
+                folder, public=public, arrays=audit.arrays, tables=audit.tables, files=files, scratch=work.folder,
+                expires=past.expires,
+            )  # fmt: skip
+            past.enter(result, held=audit.guarded.names)
     return Run(result, folder, tuple(folder / "public" / name for name in public))
 
 
@@ -135,8 +147,8 @@ def audit_prepared(
 
 
 def _with_artifacts(audit: Audit) -> Audit:
-    artifacts = describe_arrays(audit.arrays)
-    return Audit(audit.result.model_copy(update={"artifacts": artifacts}), audit.arrays, audit.tables)
+    artifacts = describe_arrays(audit.arrays, shapes=audit.guarded.splits_told)
+    return replace(audit, result=audit.result.model_copy(update={"artifacts": artifacts}))
 
 
 def render(result: AuditResult, *, formats: tuple[str, ...]) -> dict[str, bytes]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -18,22 +23,100 @@ STYLES = {"meets": "green", "breaches": "bold red", "insufficient-evidence": "ye
 SIGNS = {"meets": "✓", "breaches": "✗", "insufficient-evidence": "?", "not-applicable": "–"}
 
 
-@contextmanager
-def stages(console: Console, names: Sequence[str]) -> Iterator[Callable[[str], None]]:
-    """A bar for each stage; what is given is told the name of each as it begins."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+class Remaining:
+    """How long a work whose total is known will still take, by the rate of its last part.
 
-    columns = (TextColumn("{task.description:<10}"), BarColumn(), TimeElapsedColumn())
+    Nothing is said before enough of it was seen (SHARE of the work and SECONDS of it), nor once the time said has
+    passed without news. What was taken up from an earlier run comes in at once, so the rate goes by no more than the
+    last RECENT of what was reported.
+    """
+
+    SHARE = 0.05
+    SECONDS = 2.0
+    RECENT = 10
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """The clock gives seconds that never fall."""
+        self._clock = clock
+        self._seen: deque[tuple[float, float]] = deque(maxlen=self.RECENT)
+        self._first: tuple[float, float] | None = None
+        self._total = 0.0
+
+    def told(self, done: float, total: float) -> None:
+        """So much of so much is done, in any unit of work that is alike throughout."""
+        now = self._clock()
+        if self._first is None or total != self._total or done < self._seen[-1][1]:
+            self._first, self._total = (now, done), total
+            self._seen.clear()
+        self._seen.append((now, done))
+
+    def seconds(self) -> float | None:
+        """Seconds still to go; None where nothing honest can be said."""
+        if self._first is None or len(self._seen) < 2:
+            return None
+        (began, before), (last, done) = self._seen[0], self._seen[-1]
+        if last - self._first[0] < self.SECONDS or done - self._first[1] < self.SHARE * self._total or done <= before:
+            return None
+        left = (self._total - done) * (last - began) / (done - before) - (self._clock() - last)
+        return left if left >= 0 else None
+
+
+def span(seconds: float | None) -> str:
+    """`about 40 s left`, rounded as roughly as it is known; empty where there is nothing to say."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return "a few seconds left"
+    if seconds < 90:
+        return f"about {10 * round(seconds / 10)} s left"
+    return f"about {round(seconds / 60)} min left" if seconds < 5400 else f"about {seconds / 3600:.1f} h left"
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A bar for each stage: `begin` is told the name of each as it begins, `worked` how far the one that runs is.
+
+    Only a stage whose total work is known has a share done and a remaining time; the others show that they run.
+    """
+
+    begin: Callable[[str], None]
+    worked: Callable[[float, float], None]
+
+
+@contextmanager
+def stages(
+    console: Console, names: Sequence[str], clock: Callable[[], float] = time.monotonic
+) -> Iterator[Bars]:
+    """A bar for each stage, for as long as they last."""
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+    from rich.text import Text
+
+    remaining, running = Remaining(clock), [names[0]]
+
+    class Left(ProgressColumn):
+        """What is left of the stage that runs."""
+
+        def render(self, task: Task) -> Text:
+            now = task.description == running[0] and task.total is not None and not task.finished
+            return Text(span(remaining.seconds()) if now else "")
+
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), TimeElapsedColumn(), Left())
     with Progress(*columns, console=console) as bars:
-        tasks = {name: bars.add_task(name, total=1, start=False, visible=False) for name in names}
+        tasks = {name: bars.add_task(name, total=None, start=False, visible=False) for name in names}
 
         def begin(stage: str) -> None:
             for name in names[: names.index(stage)]:
                 bars.update(tasks[name], total=1, completed=1)
+            running[0] = stage
             bars.start_task(tasks[stage])
-            bars.update(tasks[stage], total=None, visible=True)
+            bars.update(tasks[stage], visible=True, refresh=True)
 
-        yield begin
+        def worked(done: float, total: float) -> None:
+            if total > 0:
+                remaining.told(done, total)
+                bars.update(tasks[running[0]], total=total, completed=done, refresh=True)
+
+        yield Bars(begin, worked)
         for task in tasks.values():
             bars.update(task, total=1, completed=1)
 
@@ -59,3 +142,33 @@ def print_verdicts(console: Console, result: AuditResult) -> None:
     console.print(table)
     style = STYLES[result.conclusion.verdict]
     console.print(f"[{style}]{escape(result.conclusion.sentence)}[/]")
+
+
+def history(arguments: argparse.Namespace) -> int:
+    """`auditkit history`: one line a release, oldest first; what the guard withheld, and clean-ups, below it."""
+    from auditkit.ledger.journal import CLEANED, rows
+
+    listed = rows(arguments.out / arguments.policy.stem)
+    for row in listed:
+        if row["event"] == CLEANED:
+            sys.stdout.write(f"{row['as_of']}  {row['run_id']}  {len(row['files'])} restricted files deleted\n")
+            continue
+        verdicts = ", ".join(f"{rule} {verdict}" for rule, verdict in row["verdicts"].items()) or "no rule"
+        sys.stdout.write(f"{row['as_of']}  {row['run_id']}  exit code {row['exit_code']}: {verdicts}\n")
+        if row["evidence_expires"]:
+            sys.stdout.write(f"    evidence is kept until {row['evidence_expires']}\n")
+        for withheld in row["withheld"]:
+            sys.stdout.write(f"    withheld beside an earlier release: {withheld}\n")
+    if not listed:
+        sys.stdout.write("nothing was released under this policy here\n")
+    return 0
+
+
+def clean_up(arguments: argparse.Namespace) -> int:
+    """`auditkit clean`: delete restricted evidence whose retention is over."""
+    from auditkit.ledger.retention import clean
+    from auditkit.run import today
+
+    for folder, count in clean(arguments.out, as_of=arguments.as_of or today()):
+        sys.stdout.write(f"{folder}: {count} files deleted\n")
+    return 0

@@ -60,6 +60,9 @@ TABLE = {
     "point rounded away": (rule(proof="point"), [row(0.7, 0.6, 1.0, step=0.1)], "breaches", 1),
     "no value": (rule(), [row(None, None, None, withheld="12 records, below 30")], "insufficient-evidence", 3),
     "no interval": (rule(), [row(0.5, None, None, withheld="below 5 events")], "insufficient-evidence", 3),
+    "a lower limit above": (rule("<=", 3.0), [row(4.0, 4.0, None)], "breaches", 1),
+    "a lower limit below shows no upper one": (rule("<=", 3.0), [row(2.0, 2.0, None)], "insufficient-evidence", 3),
+    "a lower limit itself": (rule("<=", 3.0, proof="point"), [row(2.0, 2.0, None)], "meets", 0),
     "one group meets, one open": (
         rule(), [row(0.9, 0.85, 0.95), row(0.9, 0.7, 1.0, group="other")], "insufficient-evidence", 3,
     ),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from auditkit.errors import NumericsError
+from auditkit.bank.progress import Told, untold
 from auditkit.pieces import Keep, Nothing
 from auditkit.policy.schema import Training
 from auditkit.subject.fitting import MOMENTUM, Batch
@@ -30,17 +30,26 @@ _WORTH_KEEPING = 2e10
 
 
 def descend_all(
-    module: nn.Module, batch: Batch, masks: Tensor, training: Training, seeds: list[int], *, keep: Keep = _NOWHERE
-) -> Stack:
+    module: nn.Module,
+    batch: Batch,
+    masks: Tensor,
+    training: Training,
+    seeds: list[int],
+    *,
+    keep: Keep = _NOWHERE,
+    told: Told = untold,
+) -> tuple[Stack, Tensor]:
     """Train the K networks; those of `fit(module, batch.take(rows of k), training, generator k)`.
 
     Args:
         module: the architecture; its parameters are overwritten. batch: encoded pool rows [P].
         masks: [K, P] bool. training: the recipe, without early stopping. seeds: [K] of the generators.
         keep: where the models are left as they stand after an epoch, and taken up by a run that goes on.
+        told: hears after every epoch what share of them is done.
 
-    Raises:
-        NumericsError: a model diverged.
+    Returns:
+        The parameters, and which models [K] diverged: ended above where they began, or nowhere finite, the test that
+        `fit` puts to a single model. No model's numbers reach another's.
     """
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     stack = _started(module, generators)
@@ -59,12 +68,11 @@ def descend_all(
         if since >= _WORTH_KEEPING or epoch == training.epochs - 1:
             walk.leave(keep, epoch + 1)
             since = 0.0
+        told((epoch + 1) / training.epochs)
     with torch.no_grad():
         end = objectives(module, stack, batch, masks, training.l2)
-    if not bool((end <= start).all()):
-        left = int((~(end <= start)).sum())
-        raise NumericsError(f"{left} of {len(masks)} retrained networks diverged; lower model.training.learning-rate")
-    return {name: value.detach() for name, value in stack.items()}
+    # A comparison with what is not finite is false, so such a model counts as diverged.
+    return {name: value.detach() for name, value in stack.items()}, ~(end <= start)
 
 
 def objectives(module: nn.Module, stack: Stack, batch: Batch, masks: Tensor, l2: float) -> Tensor:

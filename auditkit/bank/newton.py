@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from auditkit.bank.progress import Told, untold
 from auditkit.errors import NumericsError
 from auditkit.subject.fitting import NEWTON_STEPS, TOLERANCE
 from auditkit.subject.model import loss
@@ -22,13 +23,16 @@ _INNER = 500
 _HELD = 2**25
 
 
-def solve_all(x: Tensor, y: Tensor, weights: Tensor, masks: Tensor, *, l2: float, start: Tensor) -> Tensor:
+def solve_all(
+    x: Tensor, y: Tensor, weights: Tensor, masks: Tensor, *, l2: float, start: Tensor, told: Told = untold
+) -> Tensor:
     """The K optima [K, D + 1], bias last, each with ‖∇F_k‖ ≤ 1e-10 (times the mean weight where that exceeds 1).
 
     Args:
         x: [N, D] encoded rows. y: [N] labels. weights: [N] sample weights w. masks: [K, N] bool.
         l2: λ > 0, on every parameter, bias included.
         start: [D + 1] parameters near the optimum of all rows; changes the path and not the answer.
+        told: hears after each group of models what share of them is done.
 
     Raises:
         NumericsError: λ is 0, or a model did not reach its optimum in 200 steps.
@@ -41,8 +45,12 @@ def solve_all(x: Tensor, y: Tensor, weights: Tensor, masks: Tensor, *, l2: float
     factor = torch.linalg.cholesky(whole + l2 * torch.eye(len(start), dtype=torch.float64))
     shares = [mask * weights / mask.sum() for mask in masks]
     size = max(1, _HELD // len(one))
-    groups = [torch.stack(shares[at : at + size]) for at in range(0, len(shares), size)]
-    return torch.cat([_solve(one, y, group, l2=l2, start=start, factor=factor) for group in groups])
+    found = []
+    for at in range(0, len(shares), size):
+        group = torch.stack(shares[at : at + size])
+        found.append(_solve(one, y, group, l2=l2, start=start, factor=factor))
+        told(min(1.0, (at + size) / len(shares)))
+    return torch.cat(found)
 
 
 def _solve(one: Tensor, y: Tensor, shares: Tensor, *, l2: float, start: Tensor, factor: Tensor) -> Tensor:

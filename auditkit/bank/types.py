@@ -6,7 +6,7 @@ Legend: R rows of the table, P pool rows, M evaluation rows, K models, D paramet
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from auditkit.bank.margins import margins
 from auditkit.subject.types import Floats, Ints, Mask
 
+HELD_PARAMETERS: Final = 10_000_000
+"""Parameters of all models of a bank that are kept as evidence at most; 80 MB. Masks and seeds give them again."""
 Kind: TypeAlias = Literal["train-halves", "pool-halves"]
 
 
@@ -77,7 +79,9 @@ class Bank:
     deterministic: bool
     """Whether the recipe draws nothing at random, so that a seed changes nothing."""
     recipe: str
-    """How the models were fitted, in one sentence for the report."""
+    """How the models were fitted, for the report; and how many diverged and what leaving them out means."""
+    diverged: int = 0
+    """Models that were trained and left out because they diverged; they are in none of these arrays."""
 
     @property
     def margin_pool(self) -> Floats:
@@ -85,15 +89,22 @@ class Bank:
         return margins(self.loss_pool)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """For restricted evidence, by name; of halves of the pool only what membership is measured on."""
-        if self.plan.kind == "pool-halves":
-            return {
-                "pool_bank_rows": self.plan.rows, "pool_bank_masks": self.plan.masks,
-                "pool_bank_seeds": self.plan.seeds, "pool_bank_loss": self.loss_pool,
-            }  # fmt: skip
-        return {
-            "bank_rows": self.plan.rows, "bank_masks": self.plan.masks, "bank_subset": self.plan.subset,
-            "bank_measuring": self.plan.measuring, "bank_seeds": self.plan.seeds,
-            "bank_loss_evaluation": self.loss_evaluation, "bank_score_evaluation": self.score_evaluation,
-            "bank_loss_pool": self.loss_pool, "bank_score_pool": self.score_pool,
+        """For restricted evidence, by name: `bank_...` or `pool_bank_...`, models that diverged not among them.
+
+        `rows` [P], `masks` [K, P], `subset`, `measuring` and `seeds` [K], `loss` and `margin` of the pool [K, P];
+        `parameters` [K, D] where they are known and no more than HELD_PARAMETERS in all. Of halves of the training
+        rows also the answers on evaluation rows and the scores, on which fidelity rests.
+        """
+        plan, head = self.plan, "pool_bank" if self.plan.kind == "pool-halves" else "bank"
+        found: dict[str, NDArray[np.generic]] = {
+            "rows": plan.rows, "masks": plan.masks, "subset": plan.subset, "measuring": plan.measuring,
+            "seeds": plan.seeds, "loss": self.loss_pool, "margin": self.margin_pool,
         }  # fmt: skip
+        if self.parameters is not None and self.parameters.size <= HELD_PARAMETERS:
+            found["parameters"] = self.parameters
+        if plan.kind == "train-halves":
+            found |= {
+                "loss_evaluation": self.loss_evaluation, "score_evaluation": self.score_evaluation,
+                "loss_pool": found.pop("loss"), "score_pool": self.score_pool,
+            }  # fmt: skip
+        return {f"{head}_{name}": array for name, array in found.items()}

@@ -43,6 +43,8 @@ class InfluenceArrays:
     """[N, S] predicted change of the measure if the record were removed and the model retrained."""
     self_influence: Floats
     """[N] predicted change of the record's own loss, nats; never below zero by more than rounding."""
+    leverage: Floats | None = None
+    """[N] share of the curvature that is the record's own; None where the estimator takes no record out of it."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ class _Run:
             units=tuple(UNITS[t.measure] for t in targets),
             effects=self.found.effects.cpu().numpy(),
             self_influence=self.found.self_influence.cpu().numpy(),
+            leverage=None if self.found.leverage is None else self.found.leverage.cpu().numpy(),
         )
 
     def part(

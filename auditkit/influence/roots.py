@@ -18,10 +18,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from auditkit.influence.content import GOLDEN, mixed
+
 _FEWEST, _MOST, _TOGETHER = 8, 32, 2**13
-_GOLDEN = -7046029254386353131
-_FIRST = -4658895280553007687
-_SECOND = -7723592293110705685
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,9 @@ def record_signs(tensors: Sequence[Tensor], count: int, columns: RootColumns) ->
     for tensor in tensors:
         words = _words(tensor)
         factors = torch.randint(-(2**62), 2**62, (words.shape[1],), generator=generator) * 2 + 1
-        total = total + (_mixed(words) * factors.to(words.device)).sum(1)
-    counters = torch.arange(1, count * columns.probes + 1, device=total.device) * _GOLDEN
-    drawn = _mixed(_mixed(total).unsqueeze(1) + counters)
+        total = total + (mixed(words) * factors.to(words.device)).sum(1)
+    counters = torch.arange(1, count * columns.probes + 1, device=total.device) * GOLDEN
+    drawn = mixed(mixed(total).unsqueeze(1) + counters)
     return torch.where(drawn < 0, -1.0, 1.0).to(torch.float64).view(len(total), count, columns.probes)
 
 
@@ -66,15 +65,3 @@ def _words(tensor: Tensor) -> Tensor:
     """[B, W] 64-bit words of each record's content; the same whether it came in float32 or float64."""
     rows = tensor.reshape(len(tensor), -1)
     return rows.to(torch.float64).view(torch.int64) if rows.is_floating_point() else rows.to(torch.int64)
-
-
-def _mixed(words: Tensor) -> Tensor:
-    """Every bit made to depend on every bit (splitmix64: Steele, Lea & Flood 2014), modulo 2⁶⁴."""
-    words = (words ^ _shifted(words, 30)) * _FIRST
-    words = (words ^ _shifted(words, 27)) * _SECOND
-    return words ^ _shifted(words, 31)
-
-
-def _shifted(words: Tensor, by: int) -> Tensor:
-    """Shift to the right that brings in zeros; torch's own brings in the sign."""
-    return (words >> by) & ((1 << (64 - by)) - 1)

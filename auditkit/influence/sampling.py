@@ -15,10 +15,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from auditkit.influence.content import mixed
 from auditkit.influence.problem import Problem
 
 _ROWS = 4096
-_FIRST, _SECOND = -4658895280553007687, -7723592293110705685
 
 
 def thinned(problem: Problem, count: int) -> Problem:
@@ -60,21 +60,10 @@ def record_numbers(tensors: Sequence[Tensor]) -> Tensor:
         for start in range(0, len(rows), _ROWS):
             part = slice(start, start + _ROWS)
             total[part] += (_words(rows[part]) * factors).sum(1)
-    return _mixed(total)
+    return mixed(total)
 
 
 def _words(rows: Tensor) -> Tensor:
     if rows.dtype == torch.float32:
         return rows.contiguous().view(torch.int32).to(torch.int64)
     return rows.to(torch.float64).view(torch.int64) if rows.is_floating_point() else rows.to(torch.int64)
-
-
-def _mixed(words: Tensor) -> Tensor:
-    """Every bit made to depend on every bit (splitmix64: Steele, Lea & Flood 2014), modulo 2⁶⁴."""
-    words = (words ^ _shifted(words, 30)) * _FIRST
-    words = (words ^ _shifted(words, 27)) * _SECOND
-    return words ^ _shifted(words, 31)
-
-
-def _shifted(words: Tensor, by: int) -> Tensor:
-    return (words >> by) & ((1 << (64 - by)) - 1)

@@ -60,6 +60,8 @@ class Found:
     self_influence: Tensor
     """[N]"""
     quality: tuple[Quality, ...]
+    leverage: Tensor | None = None
+    """[N] each record's share of the curvature; None where no record is taken out of it."""
 
 
 def of_audited(
@@ -89,6 +91,7 @@ def of_audited(
     return Found(
         name=choice.name, why=choice.why, source=SOURCES[choice.name], damping=max(curvature.damping.values()),
         covered=curvature.covered, effects=scores.effects, self_influence=scores.self_influence, quality=quality,
+        leverage=None if scores.form == "first-order" else scores.leverage,
     )  # fmt: skip
 
 

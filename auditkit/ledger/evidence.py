@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,13 @@ MANIFEST = "manifest.json"
 OWNER_FOLDER, OWNER_FILE = 0o700, 0o600
 
 
-def describe_arrays(arrays: Mapping[str, NDArray[Any]]) -> tuple[Artifact, ...]:
+def describe_arrays(arrays: Mapping[str, NDArray[Any]], *, shapes: bool = True) -> tuple[Artifact, ...]:
     """Reference arrays in public: name, shape, dtype and a digest that tells nothing of a single array.
 
     The sha256 of an array of flags or decisions would: with few flags, every possible array can be tried until one
     fits. So each digest is an HMAC-SHA256 under the digest of all the arrays together. Whoever holds the restricted
-    files can compute it; whoever does not cannot try one array by itself.
+    files can compute it; whoever does not cannot try one array by itself. Without `shapes` no shape is told: it is the
+    size of a split.
     """
     contiguous = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
     together = hashlib.sha256()
@@ -40,8 +42,8 @@ def describe_arrays(arrays: Mapping[str, NDArray[Any]]) -> tuple[Artifact, ...]:
         together.update(hashlib.sha256(array.tobytes()).digest())
     return tuple(
         Artifact(
-            name=name, sha256=hmac.digest(together.digest(), array.tobytes(), "sha256").hex(), shape=array.shape,
-            dtype=str(array.dtype),
+            name=name, sha256=hmac.digest(together.digest(), array.tobytes(), "sha256").hex(),
+            shape=array.shape if shapes else (), dtype=str(array.dtype),
         )
         for name, array in contiguous.items()
     )  # fmt: skip
@@ -55,6 +57,7 @@ def write_run(
     tables: Mapping[str, pd.DataFrame],
     files: Iterable[Path] = (),
     scratch: Path | None = None,
+    expires: str = "",
 ) -> Path:
     """Write one run's folder whole, or not at all.
 
@@ -65,6 +68,7 @@ def write_run(
         tables: name -> record-level table, written as `restricted/<name>.parquet`.
         files: restricted files that are there already; copied under their own names.
         scratch: folder on the same disk in which the run is put together; None is the one that will hold it.
+        expires: last day on which the restricted files are kept, as an ISO date; empty is no such day.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=scratch or folder.parent) as beside:
@@ -80,22 +84,26 @@ def write_run(
             table.to_parquet(restricted / f"{name}.parquet", index=False)
         for file in files:
             shutil.copyfile(file, restricted / file.name)
-        for part in (partial / "public", restricted):
-            (part / MANIFEST).write_bytes(manifest(part))
+        (partial / "public" / MANIFEST).write_bytes(manifest(partial / "public"))
+        (restricted / MANIFEST).write_bytes(manifest(restricted, {"expires": expires} if expires else {}))
         for file in restricted.iterdir():
             file.chmod(OWNER_FILE)
         _move_into_place(partial, folder, Path(beside) / "replaced")
     return folder
 
 
-def manifest(folder: Path) -> bytes:
-    """The manifest of a folder: sha256 and size of every file but the manifest itself, as canonical JSON."""
+def manifest(folder: Path, said: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """The manifest of a folder: sha256 and size of every file but the manifest itself, as canonical JSON.
+
+    `said` is what it says besides: when its files expire, when they were deleted.
+    """
     files = {
         file.name: {"sha256": file_digest(file), "bytes": file.stat().st_size}
         for file in sorted(folder.iterdir())
         if file.name != MANIFEST
     }
-    return (json.dumps({"manifest": 1, "signed": False, "files": files}, indent=1, sort_keys=True) + "\n").encode()
+    listed = {"manifest": 1, "signed": False, "files": files, **said}
+    return (json.dumps(listed, indent=1, sort_keys=True) + "\n").encode()
 
 
 def verify(folder: Path) -> tuple[str, ...]:

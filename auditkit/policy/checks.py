@@ -20,6 +20,7 @@ from auditkit.policy.attributes import check_attributes, check_intersections
 from auditkit.policy.document import KeyPath, as_json
 from auditkit.policy.explain import FILL_IN, Locate, did_you_mean, listed, to_fill_in
 from auditkit.policy.needs import check_needs
+from auditkit.policy.remedies import check_remedies
 from auditkit.policy.schema import Data, Model, PrivacySettings, Protected, Rule, SliceRule
 from auditkit.policy.statutory import StatutorySettings
 from auditkit.policy.statutory_checks import check_statutory
@@ -89,8 +90,18 @@ def check(draft: Draft, locate: Locate) -> list[Complaint]:
         ),
         *_marks(draft.raw, (), locate),
         *check_needs(draft.data, draft.model, draft.raw, locate),
+        *check_remedies(draft.raw, locate),
+        *_budget(draft.raw, locate),
     ]
     return list(dict.fromkeys(found))
+
+
+def _budget(raw: Mapping[str, Any], locate: Locate) -> Iterator[Complaint]:
+    """A budget beside a bank that does not go by it."""
+    privacy = raw.get("privacy")
+    if isinstance(privacy, dict) and "budget" in privacy and privacy.get("bank", "auto") != "auto":
+        message = f"'bank' is {privacy['bank']}, so that 'budget' decides nothing"
+        yield Complaint(message, where=locate(("privacy", "budget")), hint="remove it, or write bank: auto")
 
 
 def _rules(draft: Draft, locate: Locate) -> Iterator[Complaint]:

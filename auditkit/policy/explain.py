@@ -197,6 +197,8 @@ def _expected(item: Mapping[str, Any], value: object) -> str:
         pattern = str(item["ctx"]["pattern"])
         if pattern.startswith("^[A-Za-z]"):
             return NAME_WORDS
+        if "min|h" in pattern:
+            return "a time such as '20 s' or '5 min'"
         return "a span such as '3 months'" if "month" in pattern else f"text that says '{pattern}'"
     template = EXPECTED.get(item["type"])
     return template.format(**item.get("ctx", {})) if template else str(item["msg"])

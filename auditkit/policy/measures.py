@@ -21,6 +21,8 @@ ATTACKS: Final = {
     "privacy.lira_offline_tpr_at_fpr_": "the offline likelihood-ratio attack",
     "privacy.rmia_tpr_at_fpr_": "the relative-likelihood attack",
     "privacy.calibrated_tpr_at_fpr_": "the calibrated-loss attack",
+    "privacy.quantile_tpr_at_fpr_": "the quantile-regression attack",
+    "privacy.trace_tpr_at_fpr_": "the loss-trace attack",
 }
 """Prefix of the measure of each attack's success at a false-positive rate -> the attack in words."""
 
@@ -56,6 +58,11 @@ def _ratio(title: str) -> Measure:
 def _auc(attack: str) -> Measure:
     words = "0.5 is an attacker who learns nothing"
     return Measure(f"AUC of {attack}", "privacy", False, "score", 0.0, 1.0, words)
+
+
+def _epsilon(whose: str) -> Measure:
+    words = "no honest claim of differential privacy can go below it; 0 shows nothing"
+    return Measure(f"Lower limit of epsilon of {whose}", "privacy", False, "score", 0.0, float("inf"), words)
 
 
 MEASURES: Final[dict[str, Measure]] = {
@@ -118,6 +125,11 @@ MEASURES: Final[dict[str, Measure]] = {
     "privacy.lira_offline_auc": _auc("the offline likelihood-ratio attack"),
     "privacy.rmia_auc": _auc("the relative-likelihood attack"),
     "privacy.calibrated_auc": _auc("the calibrated-loss attack"),
+    "privacy.quantile_auc": _auc("the quantile-regression attack"),
+    "privacy.trace_auc": _auc("the loss-trace attack"),
+    "privacy.epsilon_lower_bound": _epsilon("the audited model"),
+    "privacy.recipe_epsilon_lower_bound": _epsilon("the recipe, on held-out retrained models"),
+    "privacy.canary_epsilon_lower_bound": _epsilon("the recipe, by inserted canaries"),
     "privacy.average_risk": Measure(
         "Average membership risk of training records", "privacy", False, "score", 0.0, 1.0,
         "0.5 is an attacker who guesses no better than by a coin",

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat
 
+from auditkit.policy.remedies import RemedySettings
 from auditkit.policy.settings import (
     FairnessSettings,
     InfluenceSettings,
@@ -36,6 +37,7 @@ __all__ = [
     "Policy",
     "PrivacySettings",
     "Protected",
+    "RemedySettings",
     "ReportSettings",
     "Rule",
     "Scalar",
@@ -220,6 +222,8 @@ class Policy(Section):
     """How influence is computed."""
     privacy: PrivacySettings = PrivacySettings()
     """How the privacy part works."""
+    remedies: RemedySettings = RemedySettings()
+    """What is re-tested against membership risk."""
     rules: tuple[Rule, ...]
     """What is judged."""
     frameworks: tuple[str, ...] = ()

@@ -94,21 +94,62 @@ class InfluenceSettings(Section):
     """Further columns by which the most influential records are described."""
 
 
+class Claimed(Section):
+    """A claim of differential privacy made for the model: what a reader of the claim has to know to weigh it."""
+
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """The claimed epsilon of the training."""
+    delta: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The claimed delta."""
+    unit: Literal["record", "person"]
+    """Whose data the claim is about: one record, or all records of one person."""
+    neighbours: Literal["add-or-remove", "replace"] = "add-or-remove"
+    """How two neighbouring data sets differ: by a unit that is there or not, or by one that is replaced."""
+    accountant: Text | None = None
+    """By which accountant epsilon was computed."""
+    sampling: Text | None = None
+    """How batches are drawn in training, and that the accountant assumes the same."""
+    tuning: Text | None = None
+    """What choosing settings on the same data cost, and whether epsilon includes it."""
+
+
 class PrivacySettings(Section):
     """How the privacy part works."""
 
-    bank: Literal["auto", "none"] = "auto"
-    """Whether models are retrained, to measure instead of assume; `none` measures no fidelity."""
+    bank: Literal["auto", "none"] | Annotated[int, Field(ge=16, le=4096)] = "auto"
+    """Models retrained to measure membership instead of assuming it: `auto` takes as many as the budget allows, a
+    number so many, and `none` retrains nothing, also not for fidelity."""
+    budget: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4} ?(s|min|h)$")] = "20 s"
+    """Computing time that `bank: auto` may take, for example `20 s` or `5 min`: turned into a count of operations by
+    one stated rate, so that the same policy gives the same models on every machine."""
     level: Annotated[float, Field(gt=0, lt=1)] = 0.10
     """False-discovery level of record-level flags."""
+    retention: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]* (day|week|month|year)s?$")] | None = None
+    """How long record-level evidence is kept, for example `90 days`; `auditkit clean` deletes it after that."""
     risk_threshold: Annotated[float, Field(ge=0.5, le=1)] = 0.75
     """Probability of a right guess at membership above which a record counts as exposed."""
     false_positive_rates: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.001, 0.01, 0.1)
     """False-positive rates at which the attack is measured; one that is stated twice is measured once."""
     near_duplicate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Distance below which records are near-duplicates, as a share of the median nearest-neighbour distance."""
+    infer: tuple[str, ...] = ()
+    """Further columns whose value an attacker tries to guess through the model, beside the protected attributes."""
     attacker: Text | None = None
     """What the attacker is taken to know and see."""
+    knowledge: Text | None = None
+    """What the attacker is taken to know of the data and of the training, beside the model's answers."""
+    access: Literal["decisions", "scores", "parameters", "training"] | None = None
+    """The most that the attacker sees of the model: decisions, scores, its parameters, or its training as well."""
+    epsilon_fpr: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """False-positive rate at which the lower limits of epsilon are measured; one, stated before measuring."""
+    delta: Annotated[float, Field(ge=0, lt=1)] = 1e-5
+    """Delta at which lower limits of epsilon are stated; with `claimed`, the claimed delta stands in its place."""
+    canaries: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Made-up records inserted by coin into one retraining, for a lower limit of epsilon; 0 is none."""
+    guesses: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share of the canaries whose insertion is guessed, half of them in and half out; stated before measuring."""
+    claimed: Claimed | None = None
+    """A claim of differential privacy made for the model, held against the measured lower limits."""
 
     @field_validator("false_positive_rates")
     @classmethod

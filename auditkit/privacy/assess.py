@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from auditkit.policy.schema import Deployment, PrivacySettings
-from auditkit.privacy import duplicates, exposure, gap, screen, screen_quality
+from auditkit.privacy import attribute_inference, bounds, duplicates, exposure, gap, screen, screen_quality, structure
+from auditkit.privacy.account import NOTHING_AROUND, Around, account
 from auditkit.privacy.clustered import repeats
+from auditkit.privacy.describing import describe
 from auditkit.privacy.membership import Retrained
+from auditkit.privacy.one_run import Planted, planted_arrays
+from auditkit.privacy.rankings import NOTHING_TRACED, Traced, rankings
+from auditkit.privacy.rankings import arrays as ranking_arrays
+from auditkit.privacy.recorded import restricted
 from auditkit.privacy.registry import ATTACKS
-from auditkit.privacy.threat import not_tested, threat_model
-from auditkit.privacy.trial import PLAIN, Tried, finite, tried
+from auditkit.privacy.threat import attacks_run, not_tested, threat_model
+from auditkit.privacy.trial import PLAIN, finite, tried
 from auditkit.result import Measurement, PrivacyPart
 from auditkit.subject.types import Floats, Grouping, Ints, Predictions, Split
+
+if TYPE_CHECKING:
+    from auditkit.subject.substitution import Guessed
 
 NOTHING: Final = "neither losses nor features of training records are at hand: only decisions were brought"
 
@@ -40,6 +49,13 @@ def assess(
     level: float = 0.95,
     retrained: Retrained | None = None,
     no_retrained: str = "no models were retrained",
+    planted: Planted | None = None,
+    no_planted: str = "no canaries were inserted",
+    earlier_guarded: bool = False,
+    reserve_labels: Floats | None = None,
+    traced: Traced = NOTHING_TRACED,
+    asked: Sequence[Guessed] = (),
+    around: Around = NOTHING_AROUND,
 ) -> tuple[PrivacyPart, dict[str, NDArray[Any]]]:
     """Assess what the model gives away about membership, record by record where retrained models are given.
 
@@ -60,12 +76,18 @@ def assess(
             distance, and bootstrap samples of the retrained models.
         level: coverage of the intervals; each on its own, not simultaneous.
         retrained: models on halves of training and reserve records, or None, and `no_retrained` says why.
+        planted: canaries of one retraining, or None, and `no_planted` says why.
+        earlier_guarded: whether differences from earlier releases of the policy are guarded.
+        reserve_labels: [K] 1.0 favourable, 0.0 not; None: no attack by features.
+        traced: what gradients and the course of training say of the records.
+        asked: attributes to guess, with the model's losses under each of their levels.
+        around: slices and effects on gaps of the training records, and the model's size.
 
     Returns:
         The public part, and restricted arrays by name: `screen_rank` [N] int64, `screen_flag` [N] bool,
         `duplicate_cluster` [N] int64, `attack_setting_half` [K] bool, `<attack>_train` [N] and
-        `<attack>_reserve` [K] of each attack with retrained models, `risk`,
-        `risk_low`, `membership_p` and `exposed_flag` [N], as far as they exist. Sample weights
+        `<attack>_reserve` [K] of each attack but the plain one, `risk`,
+        `risk_low`, `membership_p`, `exposed_flag` and `person_risk` [N], as far as they exist. Sample weights
         play no part.
 
     Raises:
@@ -82,6 +104,11 @@ def assess(
         generator,
         retrained=retrained,
         no_retrained=no_retrained,
+        describe=lambda half, whose: describe(
+            features, (train_labels, reserve_labels), numeric=numeric, setting=half, persons=whose
+        ),
+        course=None if traced.course is None else traced.course.loss,
+        no_course=traced.no_course,
         level=level,
         minimum=minimum_cell,
     )
@@ -94,22 +121,25 @@ def assess(
         level=level,
         minimum=minimum_cell,
     )
-    exposed = exposure.exposure(
+    exposed = account(
         retrained,
         attacked.scores.get("lira-offline"),
+        predictions,
+        around,
         absent=attacked.reason or no_retrained,
         labels=train_labels,
         groupings=groupings,
-        persons=codes.get("train"),
+        codes=codes,
         settings=settings,
         generator=for_risk,
         level=level,
         minimum=minimum_cell,
     )
+    ranked, not_ranked = rankings(traced, self_influence=self_influence, loss=predictions.loss_train)
     screen_part = screen_quality.measured(
         screened.public,
-        self_influence=self_influence,
-        loss=predictions.loss_train,
+        rankings=ranked,
+        absent=not_ranked,
         flag=screened.flag,
         risk=None if exposed.risk is None else exposed.risk.value,
         persons=codes.get("train"),
@@ -123,6 +153,22 @@ def assess(
         share=settings.near_duplicate,
         minimum=minimum_cell,
         generator=generator,
+        level=level,
+    )
+    limits = bounds.bounds(
+        attacked, retrained, planted, codes=codes, settings=settings, absent=(no_retrained, no_planted), level=level,
+        minimum=minimum_cell,
+    )  # fmt: skip
+    guessed = attribute_inference.infer(
+        asked,
+        attribute_inference.material(
+            features, (train_labels, reserve_labels), (predictions.loss_train, predictions.loss_reserve),
+            numeric=numeric, setting=attacked.setting, persons=(codes.get("train"), codes.get("reserve")),
+        ),
+        level=level, minimum=minimum_cell,
+    )  # fmt: skip
+    ran = bounds.ran(
+        attacked, exposed.public, limits, guessed.public, repeat=bool(_any_repeats(codes)), earlier=earlier_guarded
     )
     anything = predictions.loss_train is not None or found is not None or self_influence is not None
     part = PrivacyPart(
@@ -133,38 +179,28 @@ def assess(
             *attacked.measurements,
             *exposure.measurements(exposed),
             *screen.measurements(screen_part),
+            *bounds.measurements(limits),
         ),
         attack="" if attacked.reason else ATTACKS[PLAIN].title,
         attack_source="" if attacked.reason else ATTACKS[PLAIN].source,
         resolution=attacked.resolution,
         roc=attacked.roc,
         attacks=attacked.others,
+        inference=guessed.public,
         exposure=exposed.public,
+        structure=structure.checks(
+            train_labels, train_decisions, features.get("train"), numeric=numeric, groupings=groupings,
+            persons=codes.get("train"), size=(around.parameters, traced.leverage), level=level, minimum=minimum_cell,
+        ),
         screen=screen_part,
         duplicates=None if found is None else found.public,
-        threat_model=threat_model(
-            settings, deployment, attack_run=not attacked.reason, persons_repeat=_any_repeats(codes)
-        ),
-        not_tested=not_tested(retrained="lira" in attacked.scores),
+        epsilon=limits,
+        threat_model=threat_model(settings, deployment, ran, persons_repeat=_any_repeats(codes)),
+        threats=attacks_run(ran),
+        not_tested=not_tested(ran, settings),
     )
-    return part, _restricted(screened, found, attacked) | exposure.arrays(exposed)
-
-
-def _restricted(
-    screened: screen.Screened, found: duplicates.Found | None, attacked: Tried
-) -> dict[str, NDArray[Any]]:
-    """The record-level arrays, as far as they exist."""
-    arrays: dict[str, NDArray[Any] | None] = {
-        "screen_rank": screened.rank,
-        "screen_flag": screened.flag,
-        "duplicate_cluster": None if found is None else found.cluster,
-        "attack_setting_half": attacked.setting,
-    }
-    for name, scores in attacked.scores.items():
-        if ATTACKS[name].needs_retrained:
-            key = name.replace("-", "_")
-            arrays |= {f"{key}_train": scores.members, f"{key}_reserve": scores.nonmembers}
-    return {name: array for name, array in arrays.items() if array is not None}
+    arrays = restricted(screened, found, attacked) | exposure.arrays(exposed)
+    return part, arrays | {**guessed.arrays, **ranking_arrays(ranked), **planted_arrays(planted)}
 
 
 def _gaps(
@@ -193,10 +229,12 @@ def _gaps(
 
 
 def _person_codes(persons: Mapping[Split, NDArray[np.object_]] | None) -> dict[str, Ints]:
-    """Person ids of all splits as integers in one numbering."""
+    """Person ids of all splits as integers in one numbering; a record without a person is a person of its own."""
     if not persons:
         return {}
     codes = pd.factorize(np.concatenate([np.asarray(ids, dtype=object) for ids in persons.values()]))[0]
+    unknown = codes < 0
+    codes[unknown] = codes.max(initial=0) + 1 + np.arange(int(unknown.sum()))
     bounds = np.cumsum([0, *(len(ids) for ids in persons.values())])
     return {
         str(name): codes[start:stop].astype(np.int64)

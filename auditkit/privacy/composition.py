@@ -45,7 +45,7 @@ def compose(
     whole = np.ones(len(flag), dtype=np.bool_)
     shares: list[Measurement] = []
     rows: list[CompositionRow] = []
-    for split in _splits(groupings, favourable, whole):
+    for split in splits(groupings, favourable, whole):
         shown = publishable(split.cells, split.lines, flag, persons, minimum=minimum)
         for name, cell, open_ in zip(split.levels, split.cells, shown, strict=True):
             if split.is_protected:
@@ -58,7 +58,7 @@ def compose(
     return tuple(shares), tuple(rows)
 
 
-def _splits(groupings: Mapping[str, Grouping], favourable: Mask, whole: Mask) -> Iterator[Split]:
+def splits(groupings: Mapping[str, Grouping], favourable: Mask, whole: Mask) -> Iterator[Split]:
     """The label first, then every attribute and intersection in the policy's order."""
     yield Split(
         LABEL_COLUMN,

@@ -57,7 +57,7 @@ def distinct(features: Mapping[str, pd.DataFrame], numeric: Collection[str] | No
     codes: list[Ints] = []
     for column in columns:
         series = frame[column]
-        if not _is_number(series, numeric):
+        if not is_number(series, numeric):
             codes.append(np.asarray(pd.factorize(series.astype("object"))[0], dtype=np.int64))
             continue
         scaled, gaps = _scaled(series)
@@ -105,7 +105,7 @@ def _nearest(table: Distinct, some: Ints, all_: Ints) -> Floats:
     return np.asarray(total.min(axis=1), dtype=np.float64)
 
 
-def _is_number(series: pd.Series, numeric: Collection[str] | None) -> bool:
+def is_number(series: pd.Series, numeric: Collection[str] | None) -> bool:
     """Whether a column is measured as a number."""
     if numeric is not None:
         return series.name in numeric

@@ -19,12 +19,14 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from auditkit.privacy.disclosure import small, support
+from auditkit.privacy.disclosure import published_rate, small, support
 from auditkit.privacy.distance import Distinct, distinct, median_nearest
 from auditkit.result import Duplicates
 from auditkit.subject.types import Ints, Mask
 
 TRAIN: Final = "train"
+POOL: Final = (TRAIN, "reserve")
+"""Splits from which models are retrained."""
 JUST_UNDER_ONE_CATEGORY: Final = 0.999
 MOST_PAIRS: Final = 2_000_000
 """More near pairs than this are not listed: the columns are too coarse for the word to mean anything."""
@@ -37,6 +39,8 @@ class Found:
     public: Duplicates
     cluster: Ints
     """[N] number of the cluster of exact and near copies among training records; -1 for a record without a copy."""
+    copied: Mask
+    """[N] records with a copy among training or reserve records: models without the record may hold its copy."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ def find(
     share: float,
     minimum: int,
     generator: np.random.Generator,
+    level: float = 0.95,
 ) -> Found | None:
     """Count pairs of exact and near copies.
 
@@ -69,6 +74,7 @@ def find(
         share: threshold as a share of the median nearest-neighbour distance.
         minimum: minimum cell: a count is withheld when it, or the persons behind it, number 1 to minimum - 1.
         generator: samples the records for that median when there are many.
+        level: coverage of the interval of the share of records with a copy.
 
     Near copies agree in every category and every gap and lie within share x median of each other in the
     numbers, the median taken over distinct training records (so that exact copies do not shrink it). The
@@ -89,7 +95,9 @@ def find(
     notes = _notes(table, links)
     if None in exact or (links is not None and None in near):
         notes.append(f"A count that tells of fewer than {minimum} pairs or persons is withheld.")
+    copied = _copied(table, links if links is not None else np.empty((0, 2), dtype=np.int64))
     public = Duplicates(
+        copied=published_rate(copied, persons.get(TRAIN), level=level, minimum=minimum),
         exact_in_train=exact[0],
         exact_across=exact[1],
         near_in_train=near[0],
@@ -97,7 +105,8 @@ def find(
         rule=_rule(share, len(features)),
         notes=tuple(notes),
     )
-    return Found(public, _clusters(table, links if links is not None else np.empty((0, 2), dtype=np.int64)))
+    clusters = _clusters(table, links if links is not None else np.empty((0, 2), dtype=np.int64))
+    return Found(public, clusters, copied)
 
 
 def _count(pairs: Pairs, persons: Mapping[str, Ints], minimum: int) -> tuple[int | None, int | None]:
@@ -169,6 +178,16 @@ def _clusters(table: Distinct, links: NDArray[np.int64]) -> Ints:
     result = np.full(len(label), -1, dtype=np.int64)
     result[copied] = np.unique(inverse[copied], return_inverse=True)[1]
     return result
+
+
+def _copied(table: Distinct, links: NDArray[np.int64]) -> Mask:
+    """Training rows [N] with an exact or near copy among other training rows or the reserve."""
+    pool = sum(counts for name, counts in table.counts.items() if name in POOL)
+    near = np.zeros(len(table.counts[TRAIN]), dtype=np.bool_)
+    for one, other in ((links[:, 0], links[:, 1]), (links[:, 1], links[:, 0])):
+        near[one[np.asarray(pool)[other] > 0]] = True
+    found: Mask = ((np.asarray(pool) > 1) | near)[table.of_row[TRAIN]]
+    return found
 
 
 def _shown(pairs: int, persons: int, minimum: int) -> int | None:

@@ -31,6 +31,17 @@ EDGES: Final = (0.5, 0.6, 0.75, 0.9)
 
 
 @dataclass(frozen=True)
+class Marks:
+    """Marks made by person (`personal`), for the records of persons with several of them."""
+
+    flag: Mask
+    """[N] whether the record's person is marked."""
+    p: Floats
+    """[N] p-value of the record's person."""
+    steps: int
+
+
+@dataclass(frozen=True)
 class Exposed:
     """The public part, and restricted arrays over the training records."""
 
@@ -39,6 +50,8 @@ class Exposed:
     risk: risk.Risk | None = None
     p: Floats | None = None
     flag: Mask | None = None
+    person_risk: Floats | None = None
+    """[N] risk of the record's person, where persons have several records."""
 
 
 def exposure(
@@ -53,6 +66,8 @@ def exposure(
     generator: np.random.Generator,
     level: float,
     minimum: int,
+    by_person: Marks | None = None,
+    refused: str = "",
 ) -> Exposed:
     """Measure the risk of every training record and mark the exposed.
 
@@ -62,11 +77,15 @@ def exposure(
         labels: [N] 1.0 favourable. groupings: codes [N]. persons: [N] or None.
         settings: the policy's level and risk threshold. generator: draws bootstrap samples of models.
         level: coverage of intervals. minimum: minimum cell.
+        by_person: marks by person, where persons have several records; the records of the marked are then the marked.
+        refused: why no mark of this bank would be valid.
 
-    P-values and risks are by record: persons with several records are not put together.
+    Risks are by record: what an attacker gains who holds this one record, from models with and without the person.
     """
     if retrained is None or scores is None or labels is None:
         return Exposed(Exposure(status="not-applicable", reason=absent), level)
+    if refused:
+        return Exposed(Exposure(status="withheld", reason=refused), level)
     count, others = len(scores.members), len(scores.nonmembers)
     members = Retrained(retrained.margin[:, :count], retrained.inside[:, :count])
     everyone = np.ones(count, dtype=np.bool_)
@@ -75,7 +94,9 @@ def exposure(
         return Exposed(Exposure(status="withheld", reason=few), level)
     found = risk.measure(members, level=level, generator=generator)
     p = risk.conformal(scores.members, scores.nonmembers)
-    flag = _marked(found.low > settings.risk_threshold, p, settings.level)
+    flag, steps = marked(found.low > settings.risk_threshold, p, settings.level), others + 1
+    if by_person is not None:
+        flag, p, steps = by_person.flag, by_person.p, by_person.steps
     by_group, _ = compose(
         flag,
         groupings=groupings,
@@ -87,20 +108,20 @@ def exposure(
     )
     public = Exposure(
         status="assessed",
-        rule=_rule(settings, level),
+        rule=_rule(settings, level, unit="record" if by_person is None else "person"),
         models=len(retrained.inside),
         learned_from=int(np.median(retrained.inside.sum(axis=1))),
         audited_learned_from=count,
         average=risk.average(members, level=level),
-        bands=_bands(found.value, flag, persons, level=level, minimum=minimum),
+        bands=bands(found.value, flag, persons, level=level, minimum=minimum),
         flagged=published_rate(flag, persons, level=level, minimum=minimum),
         by_group=by_group,
-        p_steps=others + 1,
+        p_steps=steps,
     )
     return Exposed(public, level, found, p, flag)
 
 
-def _marked(picked: Mask, p: Floats, level: float) -> Mask:
+def marked(picked: Mask, p: Floats, level: float) -> Mask:
     """Those of the records picked that survive Benjamini-Hochberg among themselves."""
     flag = np.zeros(len(p), dtype=np.bool_)
     if picked.any():
@@ -118,20 +139,26 @@ def measurements(found: Exposed) -> tuple[Measurement, ...]:
 
 def arrays(found: Exposed) -> dict[str, Floats | Mask]:
     """For restricted evidence, by name."""
-    if found.risk is None or found.p is None or found.flag is None:
+    if found.risk is None:
         return {}
-    return {"risk": found.risk.value, "risk_low": found.risk.low, "membership_p": found.p, "exposed_flag": found.flag}
+    if found.p is None or found.flag is None:
+        return {"risk": found.risk.value, "risk_low": found.risk.low}
+    every: dict[str, Floats | Mask] = {
+        "risk": found.risk.value, "risk_low": found.risk.low, "membership_p": found.p, "exposed_flag": found.flag,
+    }  # fmt: skip
+    return every if found.person_risk is None else every | {"person_risk": found.person_risk}
 
 
-def _rule(settings: PrivacySettings, level: float) -> str:
+def _rule(settings: PrivacySettings, level: float, *, unit: str) -> str:
+    where = "the reserve" if unit == "record" else "the persons of the reserve; all records of a marked person count"
     return (
-        f"Marked: the lower limit of the record's {level:.0%} interval of risk exceeds {settings.risk_threshold:g}, "
-        f"and among those records it survives Benjamini–Hochberg at level {settings.level:g} on conformal p-values of "
-        f"the offline likelihood ratio of the audited model against the reserve."
+        f"Marked: the lower limit of the {unit}'s {level:.0%} interval of risk exceeds {settings.risk_threshold:g}, "
+        f"and among those {unit}s it survives Benjamini–Hochberg at level {settings.level:g} on conformal p-values of "
+        f"the offline likelihood ratio of the audited model against {where}."
     )
 
 
-def _bands(value: Floats, flag: Mask, persons: Ints | None, *, level: float, minimum: int) -> tuple[RiskBand, ...]:
+def bands(value: Floats, flag: Mask, persons: Ints | None, *, level: float, minimum: int) -> tuple[RiskBand, ...]:
     """Shares by band of risk; an edge that would set few persons apart, also from those marked, is left out."""
     nobody = np.zeros(len(flag), dtype=np.bool_)
     kept: list[tuple[float, Mask]] = [(1.0, nobody)]

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from auditkit.privacy.attacks import calibrated_loss, lira, lira_offline, loss_threshold, rmia
+from auditkit.privacy.attacks import (
+    calibrated_loss,
+    lira,
+    lira_offline,
+    loss_threshold,
+    loss_trace,
+    quantile,
+    rmia,
+)
 from auditkit.privacy.membership import Attack
 
 ATTACKS: Final[dict[str, Attack]] = {
@@ -21,7 +29,7 @@ ATTACKS: Final[dict[str, Attack]] = {
         score=lira.score,
         measures="lira_",
         auc="privacy.lira_auc",
-        needs_retrained=True,
+        needs="retrained",
     ),
     "lira-offline": Attack(
         title="Likelihood ratio (LiRA, offline)",
@@ -29,7 +37,7 @@ ATTACKS: Final[dict[str, Attack]] = {
         score=lira_offline.score,
         measures="lira_offline_",
         auc="privacy.lira_offline_auc",
-        needs_retrained=True,
+        needs="retrained",
     ),
     "rmia": Attack(
         title="Relative likelihood (RMIA)",
@@ -37,7 +45,7 @@ ATTACKS: Final[dict[str, Attack]] = {
         score=rmia.score,
         measures="rmia_",
         auc="privacy.rmia_auc",
-        needs_retrained=True,
+        needs="retrained",
     ),
     "calibrated-loss": Attack(
         title="Calibrated loss",
@@ -45,6 +53,22 @@ ATTACKS: Final[dict[str, Attack]] = {
         score=calibrated_loss.score,
         measures="calibrated_",
         auc="privacy.calibrated_auc",
-        needs_retrained=True,
+        needs="retrained",
+    ),
+    "quantile": Attack(
+        title="Quantile regression",
+        source="Bertran et al., Scalable Membership Inference Attacks via Quantile Regression, NeurIPS 2023",
+        score=quantile.score,
+        measures="quantile_",
+        auc="privacy.quantile_auc",
+        needs="features",
+    ),
+    "loss-trace": Attack(
+        title="Loss trace (mean over the training)",
+        source="Pollock et al., Free Record-Level Privacy Risk Evaluation Through Artifact-Based Methods, 2024",
+        score=loss_trace.score,
+        measures="trace_",
+        auc="privacy.trace_auc",
+        needs="course",
     ),
 }

@@ -8,7 +8,7 @@ unexposed ones decide.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Final
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from auditkit.privacy.clustered import rate
 from auditkit.privacy.disclosure import published_rate, safe_cell
+from auditkit.privacy.rankings import LOSS, SELF
 from auditkit.privacy.screen import ranks
 from auditkit.result import Estimate, RankingQuality, Screen
 from auditkit.subject.types import Floats, Ints, Mask
@@ -28,8 +29,8 @@ MEASURED: Final = "measured"
 def measured(
     public: Screen,
     *,
-    self_influence: Floats | None,
-    loss: Floats | None,
+    rankings: Mapping[str, Floats],
+    absent: tuple[tuple[str, str], ...] = (),
     flag: Mask | None,
     risk: Floats | None,
     persons: Ints | None,
@@ -39,20 +40,26 @@ def measured(
     """The screen with precision, recall and lift of its rankings; as it was where there is no risk to hold it against.
 
     Args:
-        public: the screen. self_influence, loss: [N] of the training records. flag: [N] the screen's marks.
+        public: the screen. flag: [N] its marks. rankings: by name, [N] of the training records, largest most at risk;
+            self-influence and loss among them. absent: rankings that this model does not have, and why.
         risk: [N] from retrained models. persons: [N] or None. level: coverage. minimum: minimum cell.
     """
-    if public.status != "assessed" or self_influence is None or loss is None or flag is None or risk is None:
+    if public.status != "assessed" or not {SELF, LOSS} <= set(rankings) or flag is None or risk is None:
         return public
     truth = top(risk, TRUTH_SHARE)
-    marked = ("marked by the screen", flag)
+    marked = [("marked by the screen", flag)]
     rows = [
-        *_rows("self-influence", [marked, *_tops(self_influence)], truth, persons, level=level, minimum=minimum),
-        *_rows("loss", _tops(loss), truth, persons, level=level, minimum=minimum),
+        row
+        for name, values in rankings.items()
+        for row in _rows(
+            name, [*(marked if name == SELF else []), *_tops(values)], truth, persons, level=level, minimum=minimum
+        )
     ]
     return public.model_copy(
-        update={"calibration": MEASURED, "quality": tuple(rows), "truth_share": float(truth.mean())}
-    )
+        update={
+            "calibration": MEASURED, "quality": tuple(rows), "truth_share": float(truth.mean()), "not_ranked": absent,
+        }
+    )  # fmt: skip
 
 
 def top(values: Floats, share: float) -> Mask:

@@ -41,7 +41,11 @@ def needed(false_positive_rate: float) -> int:
 
 
 def area(scores: Scores, sides: Sides, *, level: float, minimum: int) -> Estimate:
-    """AUC with DeLong's interval on the logit scale; with Obuchowski's variance where persons repeat."""
+    """AUC with DeLong's interval on the logit scale; with Obuchowski's variance where persons repeat.
+
+    Non-members on which the attack was fitted count neither here nor in `curve`.
+    """
+    scores, sides = _unfitted(scores, sides)
     plain = roc.auc(positives=scores.members, negatives=scores.nonmembers, level=level)
     if _persons(scores, sides) < minimum:
         return Estimate(value=None, level=level, method=plain.method, withheld=_few(minimum))
@@ -81,7 +85,7 @@ def resolution(
     Args:
         scores: the attack's scores.
         sides: person codes.
-        setting: [K] non-members that set the threshold; the others measure.
+        setting: [K] non-members that set the threshold, less those on which the attack was fitted; the others measure.
         rates: false-positive rates, each in (0, 1).
         level: coverage of each interval (not simultaneous over the rates).
         minimum: minimum cell.
@@ -97,8 +101,9 @@ def resolution(
 
 def _one_rate(scores: Scores, sides: Sides, setting: Mask, fpr: float, *, level: float, minimum: int) -> ResolutionRow:
     """One row of `resolution`."""
+    aims = setting if scores.fitted is None else setting & ~scores.fitted
     measuring, least = int((~setting).sum()), needed(fpr)
-    if measuring < least or not setting.any() or _persons(scores, sides) < minimum:
+    if measuring < least or not aims.any() or _persons(scores, sides) < minimum:
         reason = f"at a false-positive rate of {fpr!r} the measuring half needs at least {least:,} non-members"
         if measuring >= least:
             reason = _few(minimum)
@@ -107,7 +112,7 @@ def _one_rate(scores: Scores, sides: Sides, setting: Mask, fpr: float, *, level:
             false_positive_rate=fpr, tpr=missing, realised_fpr=missing,
             expected_false_positives=measuring * fpr, needed_n=least if measuring < least else None,
         )  # fmt: skip
-    threshold = roc.threshold_at_fpr(scores.nonmembers[setting], fpr)
+    threshold = roc.threshold_at_fpr(scores.nonmembers[aims], fpr)
     measured = scores.nonmembers[~setting] > threshold
     others = None if sides.nonmembers is None else sides.nonmembers[~setting]
     return ResolutionRow(
@@ -123,6 +128,7 @@ def curve(scores: Scores, sides: Sides, *, minimum: int) -> Series | None:
 
     None when fewer than two points can be shown. For log-log axes: no point lies on an axis.
     """
+    scores, sides = _unfitted(scores, sides)
     step = minimum * max(rows_per_person(sides.members), rows_per_person(sides.nonmembers))
     points = roc.curve(
         positives=scores.members, negatives=scores.nonmembers, max_points=CURVE_POINTS, minimum_count=step
@@ -139,6 +145,15 @@ def curve(scores: Scores, sides: Sides, *, minimum: int) -> Series | None:
         n=len(scores.members) + len(scores.nonmembers),
         method=f"all members and non-members; each step holds none or at least {minimum} persons of a side",
     )
+
+
+def _unfitted(scores: Scores, sides: Sides) -> tuple[Scores, Sides]:
+    """Without the non-members on which the attack was fitted: on them it would look better than it is."""
+    if scores.fitted is None:
+        return scores, sides
+    kept = ~scores.fitted
+    others = None if sides.nonmembers is None else sides.nonmembers[kept]
+    return Scores(scores.members, scores.nonmembers[kept]), Sides(sides.members, others)
 
 
 def _persons(scores: Scores, sides: Sides) -> int:

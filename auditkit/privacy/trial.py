@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from auditkit.errors import DataError, NumericsError
 from auditkit.privacy import strength
-from auditkit.privacy.membership import Attack, Evidence, Retrained, Scores
+from auditkit.privacy.membership import Attack, Described, Evidence, Need, Retrained, Scores
 from auditkit.privacy.registry import ATTACKS
 from auditkit.result import AttackPart, Estimate, Measurement, ResolutionRow, Series
 from auditkit.subject.types import Floats, Ints, Mask, Predictions
@@ -21,6 +21,7 @@ NO_RESERVE: Final = (
     "no reserve named: without records of the same population that the model never saw, no membership attack "
     "can be measured; the gap, the screen and the duplicates still can"
 )
+NO_COURSE: Final = "the course of the audited model's training is not known"
 NO_LOSS: Final = "the model gives no loss for training records, so neither gap nor attack can be measured"
 
 
@@ -40,6 +41,11 @@ class Tried:
     """[K] non-members that set the thresholds, the same for every attack."""
 
 
+def undescribed(setting: Mask, persons: Ints | None) -> tuple[Described | None, str]:
+    """Nothing is known of the records but their losses."""
+    return None, "the columns that the model reads are not known"
+
+
 @dataclass(frozen=True)
 class _Outcome:
     auc: Estimate
@@ -56,6 +62,9 @@ def tried(
     *,
     retrained: Retrained | None,
     no_retrained: str,
+    describe: Callable[[Mask, Ints | None], tuple[Described | None, str]] = undescribed,
+    course: Floats | None = None,
+    no_course: str = NO_COURSE,
     level: float,
     minimum: int,
 ) -> Tried:
@@ -65,6 +74,8 @@ def tried(
         predictions: losses of training and reserve records. codes: person codes by split.
         rates: false-positive rates. generator: draws the half of the non-members that sets thresholds.
         retrained: models with and without each record, or None, and `no_retrained` says why.
+        describe: features of the records for the half [K] that sets thresholds and person codes [K], or None and why.
+        course: [C, N + K] losses at checkpoints of the audited training, or None, and `no_course` says why.
         level: coverage of each interval. minimum: minimum cell.
 
     Raises:
@@ -75,26 +86,32 @@ def tried(
         reason = NO_LOSS if members is None else NO_RESERVE
         rows = [row for attack in ATTACKS.values() for row in _absent(attack, rates, reason, level)]
         return Tried(tuple(rows), reason=reason)
-    evidence = Evidence(finite(members, "training"), finite(nonmembers, "reserve"), retrained)
+    finite(members, "training"), finite(nonmembers, "reserve")
     if retrained is not None and retrained.margin.shape[1] != len(members) + len(nonmembers):
         raise DataError("the retrained models were asked about other records than the attack")
     sides = strength.Sides(codes.get("train"), codes.get("reserve"))
     setting = strength.halve(len(nonmembers), sides.nonmembers, generator)
-    scores = {
-        name: attack.score(evidence)
-        for name, attack in ATTACKS.items()
-        if retrained is not None or not attack.needs_retrained
+    described, undescribed_for = describe(setting, sides.nonmembers)
+    evidence = Evidence(members, nonmembers, retrained, described, course)
+    reasons: dict[Need, tuple[bool, str]] = {
+        "retrained": (retrained is None, no_retrained),
+        "features": (described is None, undescribed_for),
+        "course": (course is None, no_course),
     }
+    lacking = {need: why for need, (absent, why) in reasons.items() if absent}
+    scores = {name: attack.score(evidence) for name, attack in ATTACKS.items() if attack.needs not in lacking}
     outcomes = {
         name: _outcome(found, sides, setting, rates, level=level, minimum=minimum) for name, found in scores.items()
     }
     rows = []
     for name, attack in ATTACKS.items():
         found = outcomes.get(name)
-        rows += _absent(attack, rates, no_retrained, level) if found is None else _measured(attack, found)
+        rows += _absent(attack, rates, lacking[attack.needs], level) if found is None else _measured(attack, found)
     plain = outcomes[PLAIN]
     others = tuple(
-        _part(attack, outcomes.get(name), no_retrained, retrained) for name, attack in ATTACKS.items() if name != PLAIN
+        _part(attack, outcomes.get(name), lacking.get(attack.needs, ""), retrained)
+        for name, attack in ATTACKS.items()
+        if name != PLAIN
     )
     resolution = plain.rows if plain.shown else ()
     return Tried(tuple(rows), "", resolution, plain.roc, others, scores, setting)
@@ -132,10 +149,13 @@ def _absent(attack: Attack, rates: Sequence[float], reason: str, level: float) -
 
 
 def _part(attack: Attack, found: _Outcome | None, reason: str, retrained: Retrained | None) -> AttackPart:
-    if found is None or retrained is None:
-        return AttackPart(status="not-applicable", reason=reason, title=attack.title, source=attack.source)
+    if found is None:
+        return AttackPart(
+            status="not-applicable", reason=reason, title=attack.title, source=attack.source, needs=attack.needs
+        )
+    models = len(retrained.inside) if retrained is not None and attack.needs_retrained else None
     return AttackPart(
-        status="assessed", title=attack.title, source=attack.source, models=len(retrained.inside),
+        status="assessed", title=attack.title, source=attack.source, needs=attack.needs, models=models,
         resolution=found.rows if found.shown else (), roc=found.roc,
     )  # fmt: skip
 

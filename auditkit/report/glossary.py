@@ -44,6 +44,10 @@ TERMS = (
          "ranking, not a probability of membership."),
     Term("Loss", "How far the model's prediction is from a record's label; small is close. In "
          "nats, a label that the model gives the probability p has the loss −ln p."),
+    Term("Epsilon", "How much one record may change what a training gives out, as a claim of differential privacy "
+         "states it; small is strong. Attacks show lower limits of it, never upper ones."),
+    Term("Canary", "A made-up record that is put among the training records by the toss of a coin, to see whether the "
+         "model gives the coin away."),
     Term("Membership inference", "Guessing from the model's output whether a record was in its training data."),
     Term("AUC", "The chance that the attack ranks a random member above a random non-member; 0.5 is guessing."),
     Term("Digest", "A fingerprint (SHA-256) of a file. Any change of the file changes its digest."),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from auditkit.report.book import Book
-from auditkit.report.views import background, fairness, front, influence, privacy, statutory
+from auditkit.report.views import background, fairness, front, influence, privacy, remedies, statutory
 from auditkit.result import AuditResult
 
 View = Callable[[AuditResult, Book], dict[str, object]]
@@ -43,6 +43,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("statutory", "Statutory tables", statutory.view, lambda result: result.statutory is not None),
     Section("influence", "Training records behind the results", influence.view, always),
     Section("privacy", "Privacy: what the model gives away", privacy.view, always),
+    Section("remedies", "Remedies tried", remedies.view, always),
     Section("data", "Data and model", background.data, always),
     Section("frameworks", "Rule sets", background.frameworks, lambda result: bool(result.frameworks)),
     Section("method", "Method and limits", background.method, always),

@@ -51,12 +51,19 @@ WORDS = {
 TITLES = {
     "privacy.train_loss": "Training loss",
     "privacy.attack_auc": "AUC of the membership attack",
+    "privacy.epsilon_lower_bound": "Lower limit of epsilon of the audited model",
+    "privacy.recipe_epsilon_lower_bound": "Lower limit of epsilon of the recipe, on held-out retrained models",
+    "privacy.canary_epsilon_lower_bound": "Lower limit of epsilon of the recipe, by inserted canaries",
+    "remedies.average_risk": "Average membership risk",
+    "remedies.attack_auc": "AUC of the offline likelihood-ratio attack on retrained models",
     "privacy.average_risk": "Average membership risk of training records",
     "privacy.exposed_share": "Share of training records marked as exposed",
     "privacy.lira_auc": "AUC of the likelihood-ratio attack",
     "privacy.lira_offline_auc": "AUC of the offline likelihood-ratio attack",
     "privacy.rmia_auc": "AUC of the relative-likelihood attack",
     "privacy.calibrated_auc": "AUC of the calibrated-loss attack",
+    "privacy.quantile_auc": "AUC of the quantile-regression attack",
+    "privacy.trace_auc": "AUC of the loss-trace attack",
     "privacy.train_evaluation_gap": "Gap between evaluation and training loss",
     "privacy.accuracy_gap": "Gap between training and evaluation accuracy",
     "privacy.screen_share": "Share of training records with outsized self-influence",
@@ -68,6 +75,8 @@ ATTACKS = {
     "lira_offline_": " of the offline likelihood-ratio attack",
     "rmia_": " of the relative-likelihood attack",
     "calibrated_": " of the calibrated-loss attack",
+    "quantile_": " of the quantile-regression attack",
+    "trace_": " of the loss-trace attack",
 }
 """Prefix of an attack's measures -> the attack in words; the plain attack has none."""
 LABELS = {

@@ -12,13 +12,16 @@ charts and JSON read the same rows, and nothing is computed twice.
 from __future__ import annotations
 
 from auditkit.result.audit import SCHEMA_VERSION, UNJUDGED, AuditResult, parse
+from auditkit.result.comparisons import AttributeTests, GapTest, PairTest
 from auditkit.result.control import Conditional, Stratum
 from auditkit.result.discovery import Discovery, Proxies, Proxy, Slice, WorstSlices
+from auditkit.result.epsilon import CanaryPart, ClaimPart, EpsilonBound, EpsilonPart
 from auditkit.result.estimate import NOT_STATED, Estimate, Fact, Measurement, Point, Quality, Record, Series, Status
+from auditkit.result.exposed import GapExposure, PersonRisk, SliceExposure, WhoIsExposed
 from auditkit.result.facts import Artifact, DataPart, FrameworkItem, FrameworkPart, ModelPart, SplitFacts, Stamp
 from auditkit.result.fairness import FairnessPart, Group, MetricNote
 from auditkit.result.findings import Conclusion, Finding, GroupVerdict, Severity, Verdict, Waiver
-from auditkit.result.inference import AttributeTests, GapTest, PairTest
+from auditkit.result.inference import AttributeInference, InferencePart
 from auditkit.result.influence import Composition, CompositionRow, InfluencePart, SliceInfluence
 from auditkit.result.privacy import (
     AttackPart,
@@ -27,9 +30,10 @@ from auditkit.result.privacy import (
     PrivacyPart,
     RankingQuality,
     ResolutionRow,
-    RiskBand,
     Screen,
 )
+from auditkit.result.remedies import Change, Onion, RemediesPart, Remedy
+from auditkit.result.risk import RiskBand
 from auditkit.result.scores import ScoreGroup
 from auditkit.result.statutory import (
     BiasAudit,
@@ -42,6 +46,8 @@ from auditkit.result.statutory import (
     Median,
     StatutoryPart,
 )
+from auditkit.result.structure import StructuralCheck, Structure
+from auditkit.result.threat import ThreatRow
 
 __all__ = [
     "NOT_STATED",
@@ -49,11 +55,15 @@ __all__ = [
     "UNJUDGED",
     "Artifact",
     "AttackPart",
+    "AttributeInference",
     "AttributeTests",
     "AuditResult",
     "BiasAudit",
+    "CanaryPart",
     "CategoryRow",
     "CategoryTable",
+    "Change",
+    "ClaimPart",
     "Composition",
     "CompositionRow",
     "Conclusion",
@@ -61,6 +71,8 @@ __all__ = [
     "DataPart",
     "Discovery",
     "Duplicates",
+    "EpsilonBound",
+    "EpsilonPart",
     "Estimate",
     "Exposure",
     "Fact",
@@ -72,15 +84,19 @@ __all__ = [
     "FourFifthsTable",
     "FrameworkItem",
     "FrameworkPart",
+    "GapExposure",
     "GapTest",
     "Group",
     "GroupVerdict",
+    "InferencePart",
     "InfluencePart",
     "Measurement",
     "Median",
     "MetricNote",
     "ModelPart",
+    "Onion",
     "PairTest",
+    "PersonRisk",
     "Point",
     "PrivacyPart",
     "Proxies",
@@ -88,6 +104,8 @@ __all__ = [
     "Quality",
     "RankingQuality",
     "Record",
+    "RemediesPart",
+    "Remedy",
     "ResolutionRow",
     "RiskBand",
     "ScoreGroup",
@@ -95,14 +113,19 @@ __all__ = [
     "Series",
     "Severity",
     "Slice",
+    "SliceExposure",
     "SliceInfluence",
     "SplitFacts",
     "Stamp",
     "Status",
     "StatutoryPart",
     "Stratum",
+    "StructuralCheck",
+    "Structure",
+    "ThreatRow",
     "Verdict",
     "Waiver",
+    "WhoIsExposed",
     "WorstSlices",
     "parse",
 ]

@@ -14,6 +14,7 @@ from auditkit.result.fairness import FairnessPart
 from auditkit.result.findings import Conclusion, Finding
 from auditkit.result.influence import InfluencePart
 from auditkit.result.privacy import PrivacyPart
+from auditkit.result.remedies import RemediesPart
 from auditkit.result.statutory import StatutoryPart
 
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
@@ -37,6 +38,7 @@ class AuditResult(Record):
     fairness: FairnessPart
     influence: InfluencePart
     privacy: PrivacyPart
+    remedies: RemediesPart = RemediesPart()
     frameworks: tuple[FrameworkPart, ...] = ()
     statutory: StatutoryPart | None = None
     """Tables in a law's own layout, where a rule set that has them is named."""

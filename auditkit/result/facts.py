@@ -11,7 +11,8 @@ class SplitFacts(Record):
     """One split of the data: size, persons, labels, and what was counted on reading it."""
 
     split: Literal["train", "reserve", "evaluation"]
-    n: int
+    n: int | None
+    """None where it would tell of few persons beside an earlier release."""
     persons: int | None
     favourable_share: Estimate | None
     """Share of records whose label is favourable."""

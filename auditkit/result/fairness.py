@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from auditkit.result.comparisons import AttributeTests
 from auditkit.result.control import Conditional
 from auditkit.result.discovery import Discovery, Proxies
 from auditkit.result.estimate import Measurement, Record, Status
-from auditkit.result.inference import AttributeTests
 from auditkit.result.scores import ScoreGroup
 
 

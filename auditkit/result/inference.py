@@ -1,65 +1,37 @@
-"""Tests beside the intervals: widest gaps, pairs of groups, what could have been found, who is shown to be alike."""
+"""How well an attribute of a training record is guessed through the model, and of a record that it never saw."""
 
 from __future__ import annotations
 
-from typing import Literal
-
-from auditkit.result.estimate import Estimate, Record
+from auditkit.result.estimate import Estimate, Record, Status
 
 
-class GapTest(Record):
-    """The widest gap of one measure over an attribute's groups, and whether random groups would show one as wide."""
+class AttributeInference(Record):
+    """One attribute: the share of records whose value is guessed rightly, by whom and of whom."""
 
-    measure: str
-    groups: int
-    """Groups among which it is the widest."""
-    left_out: int = 0
-    """Groups with records that are not among them: too few to be assessed, or to be shown exactly."""
-    highest: str = ""
-    lowest: str = ""
-    gap: Estimate
-    """Largest less smallest rate; its interval reaches down to 0 where no two groups are shown to differ."""
-    p: float | None = None
-    """Permutation p-value."""
-    method: str = ""
-    withheld: str = ""
-    """Why there is no p-value."""
-
-
-class PairTest(Record):
-    """One group against the reference."""
-
-    measure: str
-    group: str
-    n: int | None = None
-    """Records in the denominator of the group; and of the reference, below."""
-    reference_n: int | None = None
-    z_p: float | None = None
-    """Two-proportion z test."""
-    fisher_p: float | None = None
-    adjusted_p: float | None = None
-    """Fisher's p-value put right for the number of groups compared; of the z test where records are not independent."""
-    withheld: str = ""
-    """Why there are no p-values."""
-    detectable: float | None = None
-    """The smallest difference from the reference that this many records find with the stated power."""
-    difference: Estimate
-    """Group minus reference, at the level of the equivalence test."""
-    ratio: Estimate
-    within_margin: bool | None = None
-    """Whether the whole interval of the difference lies within the margin; None where there is none."""
-    within_ratio: bool | None = None
+    name: str
+    status: Status
+    reason: str = ""
+    levels: int | None = None
+    """Values that are told apart."""
+    feature: bool = False
+    """Whether the model reads it: the guess then rests on what the model answers under each value."""
+    members: Estimate | None = None
+    """Share of training records guessed rightly."""
+    control: Estimate | None = None
+    """The same attack on records that the model never saw and on which nothing was fitted."""
+    difference: Estimate | None = None
+    """`members` less `control`: what having been trained on adds."""
+    baseline: Estimate | None = None
+    """Share of training records guessed rightly without the model, from the other features and the label."""
+    gain: Estimate | None = None
+    """`members` less `baseline`: what the model adds to the guess, of training records."""
+    notes: tuple[str, ...] = ()
 
 
-class AttributeTests(Record):
-    """Every test on one attribute."""
+class InferencePart(Record):
+    """Attribute inference against a control and a baseline."""
 
-    on: str
-    reference: str
-    multiplicity: Literal["simultaneous", "holm", "bh"]
-    power: float
-    margin: float
-    ratio_low: float
-    ratio_high: float
-    gaps: tuple[GapTest, ...] = ()
-    pairs: tuple[PairTest, ...] = ()
+    status: Status
+    reason: str = ""
+    rule: str = ""
+    attributes: tuple[AttributeInference, ...] = ()

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from auditkit.result.epsilon import EpsilonPart
 from auditkit.result.estimate import Estimate, Measurement, Record, Series, Status
+from auditkit.result.exposed import PersonRisk, WhoIsExposed
+from auditkit.result.inference import InferencePart
 from auditkit.result.influence import CompositionRow
+from auditkit.result.risk import RiskBand
+from auditkit.result.structure import Structure
+from auditkit.result.threat import ThreatRow
 
 
 class ResolutionRow(Record):
@@ -21,7 +29,7 @@ class RankingQuality(Record):
     """How many of the records that a ranking picks are among the most at risk, as retrained models show it."""
 
     ranking: str = ""
-    """`self-influence` or `loss`, largest first."""
+    """What is ranked, largest first: `self-influence`, `gradient norm`, ..., and always `loss`."""
     selection: str = ""
     precision: Estimate
     """Share of the picked that are among the most at risk."""
@@ -49,6 +57,8 @@ class Screen(Record):
     quality: tuple[RankingQuality, ...] = ()
     truth_share: float | None = None
     """Share of the training records that count as most at risk."""
+    not_ranked: tuple[tuple[str, str], ...] = ()
+    """Rankings that this model does not have, and why."""
 
 
 class Duplicates(Record):
@@ -58,6 +68,9 @@ class Duplicates(Record):
     near_in_train: int | None
     exact_across: int | None
     near_across: int | None
+    copied: Estimate | None = None
+    """Share of the training records with an exact or near copy among training or reserve records, whose measured risk
+    is too low: a model without the record may have learned from its copy."""
     rule: str
     notes: tuple[str, ...] = ()
 
@@ -69,18 +82,13 @@ class AttackPart(Record):
     reason: str = ""
     title: str
     source: str
+    needs: Literal["loss", "retrained", "features", "course"] = "retrained"
+    """What its attacker has beside the audited model's losses: retrained models, the records' features and some
+    non-members, or the course of the training."""
     models: int | None = None
     """Retrained models that the attack rests on."""
     resolution: tuple[ResolutionRow, ...] = ()
     roc: Series | None = None
-
-
-class RiskBand(Record):
-    """Share of the training records whose risk lies in [low, high)."""
-
-    low: float
-    high: float
-    share: Estimate
 
 
 class Exposure(Record):
@@ -101,6 +109,11 @@ class Exposure(Record):
     by_group: tuple[Measurement, ...] = ()
     p_steps: int | None = None
     """P-values are multiples of one in this many: the reserve and one more."""
+    retraining: str = ""
+    """How the retrained models were fitted, and how many of them diverged and were left out."""
+    persons: PersonRisk | None = None
+    """The same by persons; where none has several records it says so."""
+    who: WhoIsExposed | None = None
 
 
 class PrivacyPart(Record):
@@ -114,9 +127,15 @@ class PrivacyPart(Record):
     resolution: tuple[ResolutionRow, ...] = ()
     roc: Series | None = None
     attacks: tuple[AttackPart, ...] = ()
-    """Further attacks, which need retrained models."""
+    """Further attacks, which need retrained models, the records' features or the course of training."""
+    inference: InferencePart | None = None
     exposure: Exposure | None = None
+    structure: Structure | None = None
     screen: Screen | None = None
     duplicates: Duplicates | None = None
+    epsilon: EpsilonPart | None = None
+    """Lower limits of epsilon, and a claim of differential privacy beside them."""
     threat_model: tuple[tuple[str, str], ...] = ()
+    threats: tuple[ThreatRow, ...] = ()
+    """Every attack that auditkit knows, with what its attacker has, and whether it was run here."""
     not_tested: tuple[str, ...] = ()

@@ -27,6 +27,10 @@ PATIENCE = 10
 HELD_OUT = 0.1
 
 
+class DivergedError(NumericsError):
+    """Training ended above where it began, or nowhere finite."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Encoded training rows: the module's inputs, targets [N] and weights [N]."""
@@ -86,7 +90,7 @@ def fit(
     """Set the module's parameters in place and leave it in eval mode; `watch` is told of every epoch that ends.
 
     Raises:
-        NumericsError: the solver did not reach the optimum, or training diverged.
+        NumericsError: the solver did not reach the optimum. DivergedError: training diverged.
     """
     with one_thread():
         if isinstance(module, Logistic):
@@ -109,7 +113,7 @@ def _end(module: nn.Module, batch: Batch, l2: float, *, start: float) -> tuple[f
     value, norm = float(found.detach()), math.sqrt(sum(float(part.square().sum()) for part in gradient))
     if not math.isfinite(value) or not math.isfinite(norm) or value > start:
         text = f"the objective ended at {value:.3g} after a start at {start:.3g}"
-        raise NumericsError(f"training diverged: {text}; lower model.training.learning-rate")
+        raise DivergedError(f"training diverged: {text}; lower model.training.learning-rate")
     return value, norm
 
 

@@ -13,7 +13,7 @@ from auditkit.errors import AuditError, Complaint, DataError
 from auditkit.policy.predicate import Predicate, parse
 from auditkit.policy.schema import Policy
 from auditkit.subject.columns import Locate
-from auditkit.subject.types import Mask, Predictions, Slice, Table
+from auditkit.subject.types import Floats, Mask, Predictions, Slice, Table
 from auditkit.subject.values import listing, text_of
 
 ANSWERS = ("decision", "score")
@@ -66,6 +66,32 @@ def answered(table: Table, predictions: Predictions) -> pd.DataFrame:
     if predictions.score is not None:
         frame["score"] = predictions.score
     return frame
+
+
+def on_training(
+    policy: Policy, table: Table, decision: Floats | None, score: Floats | None
+) -> tuple[tuple[str, str, Mask | None, str], ...]:
+    """(name, why, mask [N] or None, why there is no mask) of the policy's slices put to the training records.
+
+    A filter on `decision` or `score` reads the audited model's answers on training records, where it can be asked.
+
+    Args:
+        decision, score: [N] the audited model's answers on the training rows, or None.
+    """
+    frame = table.frame.iloc[table.rows("train")].reset_index(drop=True)
+    answers = {name: values for name, values in zip(ANSWERS, (decision, score), strict=True) if values is not None}
+    for name in ANSWERS:
+        frame = frame.drop(columns=name, errors="ignore")
+    frame = frame.assign(**{name: v.astype(np.int64) if name == "decision" else v for name, v in answers.items()})
+    found: list[tuple[str, str, Mask | None, str]] = []
+    for name, rule in policy.slices.items():
+        predicate = parse(rule.where, name=f"slice '{name}'")
+        if predicate.missing(str(column) for column in frame.columns):
+            reason = "the filter reads what is not known of training records"
+            found.append((name, rule.why, None, reason))
+            continue
+        found.append((name, rule.why, predicate.evaluate(frame)[0], ""))
+    return tuple(found)
 
 
 def _publishable(predicate: Predicate, mask: Mask, table: Table, policy: Policy) -> bool:

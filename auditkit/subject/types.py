@@ -113,6 +113,8 @@ class Subject:
     no_gradient_reason: str = ""
     train: Callable[[pd.DataFrame, Floats, torch.Generator], Subject] | None = None
     """Refit the same recipe on other rows (bank, remedies); None when the adapter cannot."""
+    work: Callable[[float], float] | None = None
+    """Rows -> operations of one such refit, as the adapter states them; None: by the number of parameters."""
     recipe: tuple[tuple[str, str], ...] = ()
     """(name, value) facts of how it was trained: L2, epochs, optimiser; for the report."""
     checks: Sequence[Check] = field(default_factory=tuple)

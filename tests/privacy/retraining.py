@@ -29,6 +29,13 @@ def halves(inputs: Tensor, labels: Tensor, models: int, recipe: Recipe, *, seed:
     draw = torch.Generator().manual_seed(seed)
     total, size = len(labels), len(labels) // 2
     rows = torch.stack([torch.randperm(total, generator=draw)[:size] for _ in range(models)])
+    inside = torch.zeros(models, total, dtype=torch.bool).scatter_(1, rows, True)
+    return Retrained(trained(inputs, labels, rows, recipe, draw), inside.numpy())
+
+
+def trained(inputs: Tensor, labels: Tensor, rows: Tensor, recipe: Recipe, draw: torch.Generator) -> np.ndarray:
+    """Margin logits [K, P] of every record under networks trained on `rows` [K, S], each on its own."""
+    models, size = rows.shape
     layers = _start(models, recipe.widths, draw)
     speed = [torch.zeros_like(p) for p in layers]
     steps = -(-size // recipe.batch)
@@ -45,8 +52,7 @@ def halves(inputs: Tensor, labels: Tensor, models: int, recipe: Recipe, *, seed:
             for p, v, g in zip(layers, speed, gradients, strict=True):
                 v.mul_(0.9).add_(g + recipe.l2 * p)
                 p.requires_grad_(False).sub_(rate * v)
-    inside = torch.zeros(models, total, dtype=torch.bool).scatter_(1, rows, True)
-    return Retrained(_margins(layers, inputs, labels), inside.numpy())
+    return _margins(layers, inputs, labels)
 
 
 def _start(models: int, widths: tuple[int, ...], draw: torch.Generator) -> list[Tensor]:

@@ -11,6 +11,7 @@ import pytest
 from auditkit.errors import NumericsError
 from auditkit.policy.schema import Deployment, PrivacySettings
 from auditkit.privacy.assess import assess
+from auditkit.privacy.membership import Retrained
 from auditkit.privacy.registry import ATTACKS
 from auditkit.result import NOT_STATED, PrivacyPart
 from auditkit.subject.types import Predictions
@@ -28,6 +29,7 @@ def test_one_assessment_says_everything_it_should(make_world: Callable[..., dict
     assert set(values) == {
         "privacy.train_loss", "privacy.evaluation_loss", "privacy.train_evaluation_gap", "privacy.accuracy_gap",
         "privacy.average_risk", "privacy.exposed_share", "privacy.screen_share",
+        "privacy.epsilon_lower_bound", "privacy.recipe_epsilon_lower_bound", "privacy.canary_epsilon_lower_bound",
         *(attack.auc for attack in ATTACKS.values()),
         *(f"privacy.{a.measures}tpr_at_fpr_{rate}" for a in ATTACKS.values() for rate in (0.001, 0.01, 0.1)),
     }  # fmt: skip
@@ -146,3 +148,63 @@ def test_a_loss_that_is_not_finite_is_refused(field: str, make_world: Callable[.
 def test_the_room_loads_no_torch() -> None:
     code = "import sys, auditkit.privacy.assess; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def _with_retrained(world: dict[str, Any], *, planted: int) -> dict[str, Any]:
+    """Models with and without every person: learning one of the first `planted` records adds to its margin."""
+    rng = np.random.default_rng(8)
+    p, total = world["predictions"], len(world["predictions"].loss_train) + len(world["predictions"].loss_reserve)
+    ids = np.concatenate([world["persons"][name] for name in ("train", "reserve")])
+    person = np.unique(ids, return_inverse=True)[1]
+    inside = (rng.random((32, person.max() + 1)) < 0.5)[:, person]
+    gain = np.where(np.arange(total) < planted, 4.0, 0.0)
+    margin = rng.normal(1, 1, total) + gain * inside + 0.5 * rng.normal(size=inside.shape)
+    target = margin.mean(axis=0) - gain / 2 + gain * (np.arange(total) < len(p.loss_train))
+    target += 0.5 * rng.normal(size=total)
+    loss = np.logaddexp(0.0, -target)
+    split = len(p.loss_train)
+    predictions = Predictions(p.decision, p.score, p.truth, p.loss, loss[:split], loss[split:])
+    return world | {"predictions": predictions, "retrained": Retrained(margin, inside)}
+
+
+def test_where_persons_have_several_records_marks_are_made_by_person(
+    make_world: Callable[..., dict[str, Any]],
+) -> None:
+    world = make_world(9)
+    world["persons"] = {
+        name: np.array([f"{name}-{i // 3}" for i in range(len(frame))], dtype=object)
+        for name, frame in world["features"].items()
+    }
+    part, arrays = assess(**_with_retrained(world, planted=90))
+    assert part.exposure is not None and part.exposure.persons is not None and part.exposure.who is not None
+    persons = part.exposure.persons
+    assert persons.status == "assessed" and persons.persons == 200 and "person's" in part.exposure.rule
+    flag = arrays["exposed_flag"].reshape(-1, 3)
+    assert (flag == flag[:, :1]).all() and flag[:30].mean() > 0.8
+    assert persons.flagged is not None and persons.flagged.events == flag[:, 0].sum()
+    assert (np.ptp(arrays["membership_p"].reshape(-1, 3), axis=1) == 0).all()
+    assert arrays["person_risk"].shape == (600,)
+    assert part.exposure.flagged is not None and part.exposure.flagged.events == flag.sum()
+    assert {row.on for row in part.exposure.who.by_group} == {"sex", "age", "sex x age"}
+    assert part.exposure.who.no_gaps and part.structure is not None
+
+
+def test_where_no_person_has_several_records_nothing_is_doubled(make_world: Callable[..., dict[str, Any]]) -> None:
+    world = make_world(10)
+    world["persons"] = {
+        name: np.array([f"{name}-{i}" for i in range(len(frame))], dtype=object)
+        for name, frame in world["features"].items()
+    }
+    part, arrays = assess(**_with_retrained(world, planted=60))
+    assert part.exposure is not None and part.exposure.persons is not None
+    assert "no person has several records" in part.exposure.persons.reason and "record's" in part.exposure.rule
+    assert "person_risk" not in arrays and arrays["exposed_flag"][:60].mean() > 0.8
+
+
+def test_records_without_a_person_are_persons_of_their_own(make_world: Callable[..., dict[str, Any]]) -> None:
+    world = make_world(11)
+    world["persons"] = {name: np.array([None] * len(frame), dtype=object) for name, frame in world["features"].items()}
+    part, _ = assess(**world)
+    assert part.structure is not None
+    means = {check.name: check.estimate.value for check in part.structure.checks}
+    assert means["Records per person, on average"] == 1.0

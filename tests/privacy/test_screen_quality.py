@@ -16,8 +16,8 @@ def assessed(influence: Floats, loss: Floats, risk: Floats | None, *, minimum: i
         influence, absent="", labels=np.ones(len(influence)), groupings={}, persons=None, level=0.95, minimum=minimum
     )
     return measured(
-        found.public, self_influence=influence, loss=loss, flag=found.flag, risk=risk, persons=None, level=0.95,
-        minimum=minimum,
+        found.public, rankings={"self-influence": influence, "loss": loss}, flag=found.flag, risk=risk, persons=None,
+        level=0.95, minimum=minimum,
     )  # fmt: skip
 
 

@@ -113,3 +113,20 @@ def test_no_step_of_the_curve_isolates_a_few_records(seed: int, decimals: int, r
     for counts in (x, y):
         steps = np.diff(counts)
         assert (np.isclose(steps, 0, atol=1e-6) | (steps >= 10 * rows - 1e-6)).all()
+
+
+def test_those_an_attack_was_fitted_on_set_no_threshold_and_measure_nothing() -> None:
+    rng = np.random.default_rng(12)
+    members, others = rng.normal(0.3, 1, 500), rng.normal(0, 1, 900)
+    fitted, setting = np.arange(900) < 300, np.arange(900) < 500
+    scores = Scores(members, np.where(fitted, 99.0, others), fitted)
+    kept = Scores(members, others[300:])
+    area, own = (strength.area(one, ALONE, level=0.95, minimum=10) for one in (scores, kept))
+    assert area == own and area.n == 1100
+    assert strength.curve(scores, ALONE, minimum=10) == strength.curve(kept, ALONE, minimum=10)
+    (row,) = strength.resolution(scores, ALONE, setting, (0.1,), level=0.95, minimum=10)
+    (plain,) = strength.resolution(kept, ALONE, setting[300:], (0.1,), level=0.95, minimum=10)
+    assert row == plain and row.tpr.value is not None
+    # All of the setting half fitted on: nobody is left to set a threshold by.
+    (nobody,) = strength.resolution(Scores(members, others, setting), ALONE, setting, (0.1,), level=0.95, minimum=10)
+    assert nobody.tpr.value is None

@@ -8,7 +8,7 @@ import torch
 
 from auditkit.errors import DataError, PolicyError
 from auditkit.subject.predict import predict
-from auditkit.subject.slices import resolve
+from auditkit.subject.slices import on_training, resolve
 from auditkit.subject.training import train_subject
 from auditkit.subject.types import Predictions, Table
 
@@ -112,3 +112,28 @@ def test_a_filter_that_leaves_few_persons_out_is_not_published(book: Any) -> Non
     ages = np.sort(table.frame["age"].iloc[table.rows("evaluation")])
     (found,) = resolve(book.policy(slices=slices(f"age > {ages[2]}")), table, declined(table))
     assert 0 < (~found.mask).sum() < 10 and found.where == ""
+
+
+def test_a_filter_put_to_training_records_reads_the_model_s_answers_there(
+    book: Any, asked: tuple[Table, Predictions]
+) -> None:
+    table, _ = asked
+    train = table.frame.iloc[table.rows("train")].reset_index(drop=True)
+    rng = np.random.default_rng(0)
+    score = rng.random(len(train))
+    decision = (score >= 0.5).astype(float)
+    policy = book.policy(slices=slices("repaid = 1 AND decision = 0 AND score < 0.4"))
+    ((name, why, mask, reason),) = on_training(policy, table, decision, score)
+    assert (name, why, reason) == ("s", "test", "")
+    np.testing.assert_array_equal(mask, (train["repaid"] == 1) & (decision == 0) & (score < 0.4))
+
+
+def test_where_the_model_cannot_be_asked_a_filter_on_its_answers_says_so_and_others_stand(
+    book: Any, asked: tuple[Table, Predictions]
+) -> None:
+    table, _ = asked
+    ((_, _, mask, reason),) = on_training(book.policy(slices=slices("decision = 0")), table, None, None)
+    assert mask is None and "not known of training records" in reason
+    ((_, _, mask, reason),) = on_training(book.policy(slices=slices("income > 20000")), table, None, None)
+    income = table.frame["income"].iloc[table.rows("train")].to_numpy()
+    np.testing.assert_array_equal(mask, income > 20000)

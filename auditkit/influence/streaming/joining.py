@@ -12,8 +12,6 @@ from auditkit.processes import ALONE, Processes, Stopped
 _CALLS = count()
 """Calls are met by all processes in the same order, so that the same number means the same call in each."""
 
-_AGAIN = "start again with the same arguments to go on from what is finished"
-
 
 @contextmanager
 def joined() -> Iterator[Processes]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditkit.errors import DataError
 from auditkit.privacy.membership import Evidence, Scores
 from auditkit.privacy.shrinkage import moments
-from auditkit.subject.types import Floats
 
 
 def score(evidence: Evidence) -> Scores:
@@ -22,10 +20,6 @@ def score(evidence: Evidence) -> Scores:
     Raises:
         DataError: the evidence holds no retrained models.
     """
-    if evidence.retrained is None:
-        raise DataError("the calibrated-loss attack needs retrained models")
-    known = evidence.retrained
-    own = np.concatenate([evidence.loss_members, evidence.loss_nonmembers])
+    known = evidence.known("calibrated-loss")
     usual = moments(np.logaddexp(0.0, -known.margin), ~known.inside)
-    found: Floats = np.where(usual.n > 0, np.nan_to_num(usual.mean) - own, 0.0)
-    return Scores(members=found[: len(evidence.loss_members)], nonmembers=found[len(evidence.loss_members) :])
+    return evidence.split(np.where(usual.n > 0, np.nan_to_num(usual.mean) - evidence.losses, 0.0))

@@ -8,7 +8,6 @@ import numpy as np
 from scipy import stats
 
 from auditkit.bank.margins import margins
-from auditkit.errors import DataError
 from auditkit.privacy.membership import Evidence, Retrained, Scores
 from auditkit.privacy.shrinkage import moments, shrink
 from auditkit.subject.types import Floats
@@ -32,18 +31,14 @@ def score(evidence: Evidence) -> Scores:
     Raises:
         DataError: the evidence holds no retrained models.
     """
-    if evidence.retrained is None:
-        raise DataError("the likelihood-ratio attack needs retrained models")
-    known = evidence.retrained
-    target = margins(np.concatenate([evidence.loss_members, evidence.loss_nonmembers]))
-    found = log_ratio(target, known)
-    return Scores(members=found[: len(evidence.loss_members)], nonmembers=found[len(evidence.loss_members) :])
+    known = evidence.known("likelihood-ratio")
+    return evidence.split(log_ratio(margins(evidence.losses), known))
 
 
 def log_ratio(target: Floats, known: Retrained) -> Floats:
     """Log likelihood ratio [P] of the target's margins [P], in over out; 0 with fewer than FEWEST models on a side."""
     sides = []
-    enough = np.ones(len(target), dtype=np.bool_)
+    enough = np.ones(target.shape[-1], dtype=np.bool_)
     for chosen in (known.inside, ~known.inside):
         side = moments(known.margin, chosen)
         spread = shrink(side.squares, np.maximum(side.n - 1, 0))

@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 from scipy import stats
+from scipy.special import ndtri_exp
 
 from auditkit.bank.margins import margins
-from auditkit.errors import DataError
 from auditkit.privacy.membership import Evidence, Retrained, Scores
 from auditkit.privacy.shrinkage import moments, shrink
 from auditkit.subject.types import Floats
@@ -31,12 +31,8 @@ def score(evidence: Evidence) -> Scores:
     Raises:
         DataError: the evidence holds no retrained models.
     """
-    if evidence.retrained is None:
-        raise DataError("the likelihood-ratio attack needs retrained models")
-    known = evidence.retrained
-    target = margins(np.concatenate([evidence.loss_members, evidence.loss_nonmembers]))
-    found = surprise(target, known)
-    return Scores(members=found[: len(evidence.loss_members)], nonmembers=found[len(evidence.loss_members) :])
+    known = evidence.known("offline likelihood-ratio")
+    return evidence.split(surprise(margins(evidence.losses), known))
 
 
 def surprise(target: Floats, known: Retrained) -> Floats:
@@ -45,10 +41,19 @@ def surprise(target: Floats, known: Retrained) -> Floats:
     spread = shrink(side.squares, np.maximum(side.n - 1, 0))
     n = np.maximum(side.n, 1)
     t = (target - np.nan_to_num(side.mean)) / np.sqrt(spread.variance * (1 + 1 / n))
-    # Through the logarithm of the tail, so that far-out records keep their order.
-    upper = -stats.norm.isf(stats.t.cdf(t, spread.freedom))
-    lower = stats.norm.isf(stats.t.sf(t, spread.freedom))
-    z = np.where(t < 0, upper, lower)
-    extreme = ~np.isfinite(z)
-    z = np.where(extreme, np.sign(t) * (40.0 + np.log1p(np.abs(t))), z)
-    return np.where(side.n >= FEWEST, z, 0.0)
+    return np.where(side.n >= FEWEST, normal_scale(t, spread.freedom), 0.0)
+
+
+def normal_scale(t: Floats, freedom: Floats) -> Floats:
+    """Z [P] with Phi(z) = T(t; freedom), by the logarithm of the smaller tail.
+
+    Where that tail lies below the least float64, it is the density over the hazard, and of the hazard the leading term
+    (freedom + 1) t / (freedom + t²) is taken: near enough to keep the order of records so far out.
+    """
+    far = np.abs(t)
+    tail = stats.t.sf(far, freedom)
+    with np.errstate(divide="ignore"):
+        beyond = stats.t.logpdf(far, freedom) - np.log((freedom + 1) * far / (freedom + far**2))
+        log_tail = np.where(tail > 0, np.log(tail), beyond)
+    found: Floats = -np.sign(t) * ndtri_exp(log_tail)
+    return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import logsumexp
 
-from auditkit.errors import DataError
 from auditkit.privacy.membership import Evidence, Scores
 from auditkit.subject.types import Floats, Mask
 
@@ -25,12 +24,10 @@ def score(evidence: Evidence) -> Scores:
     Raises:
         DataError: the evidence holds no retrained models.
     """
-    if evidence.retrained is None:
-        raise DataError("the RMIA attack needs retrained models")
-    known = evidence.retrained
+    known = evidence.known("RMIA")
     log_p = -np.logaddexp(0.0, -known.margin)
-    ratio = -np.concatenate([evidence.loss_members, evidence.loss_nonmembers]) - _usual(log_p, known.inside)
-    members, others = ratio[: len(evidence.loss_members)], ratio[len(evidence.loss_members) :]
+    ratio = evidence.split(-evidence.losses - _usual(log_p, known.inside))
+    members, others = ratio.members, ratio.nonmembers
     # A reserve record stands once among those it is compared with; taking it out leaves K - 1 others.
     own = _dominated(others, others) * len(others) - 0.5
     return Scores(members=_dominated(members, others), nonmembers=own / max(1, len(others) - 1))

@@ -35,8 +35,8 @@ def data(result: AuditResult, book: Book) -> dict[str, object]:
     rows = [
         Row((
             Cell(SPLITS[s.split]),
-            Cell(wording.count(s.n)),
-            Cell("not stated" if s.persons is None else wording.count(s.persons)),
+            Cell("withheld" if s.n is None else wording.count(s.n)),
+            Cell("withheld" if s.n is None else "not stated" if s.persons is None else wording.count(s.persons)),
             estimate_cell(s.favourable_share, "share") if s.favourable_share is not None else Cell("no label"),
             Cell(f"fewer than {result.minimum_cell}" if s.missing_cells is None else wording.count(s.missing_cells)),
         ))

@@ -55,7 +55,8 @@ def _strip_note(verdict: Verdict, waived: int) -> str:
 
 def _records(result: AuditResult) -> str:
     evaluation = [split.n for split in result.data.splits if split.split == "evaluation"]
-    words = f"{sum(evaluation):,} evaluation records"
+    known = [n for n in evaluation if n is not None]
+    words = f"{sum(known):,} evaluation records" if len(known) == len(evaluation) else "a withheld number of records"
     unknown = [g for g in result.fairness.groups if g.status == "unknown" and g.n != 0]
     parts = [f"{g.on} for {wording.count(g.n) if g.n is not None else 'a suppressed number'}" for g in unknown]
     return f"{words}; membership is unknown by {phrasing.listed(parts)}" if parts else words

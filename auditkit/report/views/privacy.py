@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from auditkit.report import charts, phrasing, wording
 from auditkit.report.book import Book, Cell, Column, Figure, Row, Table, count_cell, estimate_cell, methods_note
-from auditkit.result import AttackPart, AuditResult, Duplicates, Exposure, PrivacyPart, ResolutionRow, RiskBand, Screen
+from auditkit.report.views import canaries, exposed, inference, screen
+from auditkit.result import AttackPart, AuditResult, Duplicates, Exposure, PrivacyPart, ResolutionRow, RiskBand
 
-FOLD = 8
-"""Bins beyond which the table of the tail stands in two or three columns of pairs."""
 JOINED = "Bands that would tell of a few persons are joined."
 SCATTER = (
     "Each risk is the mean of what the retrained models leave possible, drawn to what all training records have in "
     "common; a record counts as exposed only by the lower limit of its own interval."
 )
+ATTACKERS = {
+    "loss": "The attacker sees the model's answer for the record.",
+    "retrained": "The attacker has the same retrained models, read in another way.",
+    "features": (
+        "The attacker needs no retrained models: he knows the record's features and label, and the answers for some "
+        "records that the model never saw. What he learned from them is measured on others."
+    ),
+    "course": (
+        "The attacker saw the training or holds its checkpoints, as a developer does; one who uses the model does not."
+    ),
+}
 EXPECTED_AT_LEAST = 10.0
 """Expected false positives below which a point of the curve is not drawn."""
 
@@ -30,10 +40,15 @@ def view(result: AuditResult, book: Book) -> dict[str, object]:
         "unresolved": [row for row in part.resolution if not row.tpr.known],
         "attacks": [_attack(book, found) for found in part.attacks[:1]],
         "more_attacks": _more_attacks(book, part.attacks[1:]),
-        "more_sources": [f"{found.title}: {found.source}" for found in part.attacks[1:]],
+        "more_sources": [_attacker(found) for found in part.attacks[1:]],
+        "inference": inference.view(book, part.inference) if part.inference is not None else None,
         "exposure": _exposure(book, part.exposure) if part.exposure is not None else None,
-        "screen": _screen(book, part.screen) if part.screen is not None else None,
+        "exposed": exposed.view(book, part.exposure) if part.exposure is not None else None,
+        "screen": screen.view(book, part.screen) if part.screen is not None else None,
         "duplicates": _duplicates(book, part.duplicates) if part.duplicates is not None else None,
+        "structure": exposed.structure(book, part.structure) if part.structure is not None else None,
+        "epsilon": canaries.view(book, part.epsilon) if part.epsilon is not None else None,
+        "threats": canaries.threats(book, part.threats),
     }
 
 
@@ -46,6 +61,7 @@ def _measures(book: Book, part: PrivacyPart) -> Table:
         ))
         for m in part.measurements
         if (part.screen is None or m not in part.screen.by_group)
+        and (part.epsilon is None or m.measure not in {bound.name for bound in part.epsilon.bounds})
         and (part.exposure is None or m not in part.exposure.by_group)
     ]  # fmt: skip
     columns = (Column("Measure", wide=True), Column("Value", numeric=True), Column("Method"))
@@ -56,6 +72,13 @@ def _attack(book: Book, found: AttackPart) -> dict[str, object]:
     title = f"Success of the attack “{found.title}” at fixed false-positive rates"
     table = _resolution(book, found.resolution, title) if found.resolution else None
     return {"attack": found, "table": table, "roc": None if table is None else _roc(book, found, table)}
+
+
+def _attacker(found: AttackPart) -> str:
+    """An attack, its source, and what its attacker has; or why it was not run."""
+    if found.status != "assessed":
+        return f"{found.title} ({found.source}). Not run: {found.reason}."
+    return f"{found.title} ({found.source}). {ATTACKERS[found.needs]}"
 
 
 def _more_attacks(book: Book, found: tuple[AttackPart, ...]) -> Table | None:
@@ -176,85 +199,11 @@ def _exposed_by(book: Book, found: Exposure) -> Table | None:
     return book.table("Who is marked as exposed", columns, rows, notes=notes) if rows else None
 
 
-def _screen(book: Book, screen: Screen) -> dict[str, object]:
-    tail = _tail_table(book, screen)
-    by = _where(book, screen) if screen.by or screen.by_group else None
-    flagged = wording.sentence(screen.flagged, "share") if screen.flagged is not None else ""
-    worth = _quality(book, screen) if screen.quality else None
-    figure = _tail(book, screen, tail)
-    return {"screen": screen, "flagged": flagged, "table": tail, "figure": figure, "by": by, "quality": worth}
-
-
-def _quality(book: Book, screen: Screen) -> Table:
-    rows = [
-        Row((
-            Cell(f"{row.ranking}, {row.selection}"), estimate_cell(row.precision, "share"),
-            estimate_cell(row.recall, "share"), estimate_cell(row.lift, "ratio"),
-        ))
-        for row in screen.quality
-    ]  # fmt: skip
-    columns = (
-        Column("Records picked", wide=True), Column("Precision", numeric=True), Column("Recall", numeric=True),
-        Column("Lift", numeric=True),
-    )  # fmt: skip
-    notes = methods_note([row.precision for row in screen.quality])
-    return book.table("What self-influence and loss find of the records most at risk", columns, rows, notes=notes)
-
-
-def _where(book: Book, screen: Screen) -> Table:
-    known = [m for m in screen.by_group if m.estimate.known]
-    rows = [
-        Row((Cell(f"{m.on} = {m.group}"), estimate_cell(m.estimate, m.unit), Cell("of the group is marked")))
-        for m in known
-    ]
-    for r in screen.by:
-        of_all = f"of the marked records; {wording.value(r.base_share, 'share')} of all records"
-        rows.append(Row((Cell(f"{r.column} = {r.level}"), estimate_cell(r.share, "share"), Cell(of_all))))
-    notes = methods_note([m.estimate for m in known] + [r.share for r in screen.by], place="Beside")
-    reasons: dict[str, list[str]] = {}
-    for m in screen.by_group:
-        if not m.estimate.known:
-            reasons.setdefault(m.estimate.withheld or "not estimable", []).append(f"{m.on} = {m.group}")
-    notes += [f"Not shown ({reason}): {phrasing.listed(names)}." for reason, names in reasons.items()]
-    columns = (Column("Pattern"), Column("Share", numeric=True), Column("Of what", wide=True))
-    return book.table("Where the outsized records are", columns, rows, notes=notes, inline=True, splits=True)
-
-
-def _tail_table(book: Book, screen: Screen) -> Table | None:
-    if screen.tail is None or not screen.tail.points:
-        return None
-    pairs = [(f"{p.x:.4g}", wording.value(p.y, "share")) for p in screen.tail.points]
-    folds = 1 if len(pairs) <= FOLD else 3 if len(pairs) > 2 * FOLD else 2
-    height = -(-len(pairs) // folds)
-    padded = pairs + [("–", "–")] * (height * folds - len(pairs))
-    rows = [Row(tuple(Cell(text) for pair in padded[k::height] for text in pair)) for k in range(height)]
-    columns = (Column(screen.tail.x_label, numeric=True), Column(screen.tail.y_label, numeric=True)) * folds
-    notes = [screen.tail.method] if screen.tail.method else []
-    return book.table("Tail of self-influence", columns, rows, notes=notes, sortable=folds == 1)
-
-
-def _tail(book: Book, screen: Screen, table: Table | None) -> Figure | None:
-    if screen.tail is None or table is None:
-        return None
-    points = tuple((p.x, p.y) for p in screen.tail.points if p.x > 0 and p.y > 0)
-    if len(points) < 2:
-        return None
-    drawing = charts.tail(points, cut=screen.cut, titles=(screen.tail.x_label, screen.tail.y_label))
-    flagged = screen.flagged
-    marked = wording.value(flagged.value, "share") if flagged is not None and flagged.known else "An undisclosed share"
-    alt = (
-        f"Step plot on log axes: {screen.tail.y_label.lower()} each value of {screen.tail.x_label.lower()}, from "
-        f"{points[0][0]:.3g} to {points[-1][0]:.3g}; the cut of the screen is dashed. Data in Table {table.number}."
-    )
-    note = "" if screen.cut is None else f"Dashed: the cut at {screen.cut:.3g}; hatched: what is shown beyond it."
-    title = f"{marked} of the training records stand out in self-influence, a ranking that is {screen.calibration}"
-    return book.figure(title, alt, drawing, note=note)
-
-
 def _duplicates(book: Book, found: Duplicates) -> dict[str, object]:
     rows = [
         Row((Cell("Within training"), count_cell(found.exact_in_train), count_cell(found.near_in_train))),
         Row((Cell("Between training and other splits"), count_cell(found.exact_across), count_cell(found.near_across))),
     ]
     columns = (Column("Pairs", wide=True), Column("Exact", numeric=True), Column("Near", numeric=True))
-    return {"table": book.table("Duplicate records", columns, rows, notes=[found.rule, *found.notes])}
+    copied = None if found.copied is None else exposed.banded(found.copied, "share")
+    return {"copied": copied, "table": book.table("Duplicate records", columns, rows, notes=[found.rule, *found.notes])}

@@ -10,7 +10,6 @@ Which class is the favourable one: the classes must be the label's values, or th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -22,12 +21,13 @@ import pandas as pd
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted
 
 from auditkit.errors import Complaint, ModelError
 from auditkit.policy.schema import Policy
+from auditkit.subject.effort import operations
 from auditkit.subject.importing import WHERE, import_object, said
+from auditkit.subject.refit import fit, kind_of, seeded
 from auditkit.subject.types import Floats, Subject, Table
 from auditkit.subject.values import levels, listing, means, text_of
 
@@ -96,8 +96,8 @@ def bind(estimator: Any, policy: Policy, table: Table) -> Subject:
         if not len(rows):
             message = "the estimator is not fitted and the policy names no training data (data.train)"
             raise ModelError(Complaint(message, WHERE))
-        estimator = _seeded(estimator, torch.Generator().manual_seed(policy.seed), only_unset=True)
-        _fit(estimator, table.frame.iloc[rows], table.label[rows], columns, policy.data.weight)
+        estimator = seeded(estimator, torch.Generator().manual_seed(policy.seed), only_unset=True)
+        fit(estimator, table.frame.iloc[rows], table.label[rows], columns, policy.data.weight)
     favourable, said_class = _favourable(estimator, policy, table, fitted_here=unfitted)
     named = hasattr(estimator, "feature_names_in_") or not hasattr(estimator, "n_features_in_")
     weight, threshold = policy.data.weight, policy.model.threshold
@@ -111,7 +111,7 @@ def _subject(bound: Bound, frame: pd.DataFrame) -> Subject:
     trainable = callable(getattr(bound.estimator, "fit", None)) and hasattr(bound.estimator, "get_params")
     return Subject(
         adapter="estimator",
-        kind=_kind(bound.estimator),
+        kind=kind_of(bound.estimator),
         digest=sha256(score.tobytes()).hexdigest(),
         threshold=bound.threshold,
         score=bound.score,
@@ -120,6 +120,7 @@ def _subject(bound: Bound, frame: pd.DataFrame) -> Subject:
         features=bound.columns,
         no_gradient_reason=REASON,
         train=partial(_retrain, bound) if trainable else None,
+        work=partial(operations, bound.estimator, len(bound.columns)) if trainable else None,
         recipe=(
             ("Fitted", "by auditkit on the training records" if bound.fitted_here else "before the audit"),
             ("Favourable class", bound.said_class),
@@ -134,8 +135,8 @@ def _retrain(bound: Bound, frame: pd.DataFrame, label: Floats, generator: torch.
         fresh = clone(bound.estimator)
     except (Exception, SystemExit) as error:
         raise ModelError(Complaint(f"the estimator cannot be cloned: {said(error)}", WHERE)) from error
-    fresh = _seeded(fresh, generator, only_unset=False)
-    _fit(fresh, frame, label, bound.columns, bound.weight)
+    fresh = seeded(fresh, generator, only_unset=False)
+    fit(fresh, frame, label, bound.columns, bound.weight)
     favourable = [float(value) for value in fresh.classes_].index(1.0)
     rebound = replace(bound, estimator=fresh, named=True, favourable=favourable, fitted_here=True)
     return _subject(rebound, frame)
@@ -209,47 +210,3 @@ def _favourable(estimator: Any, policy: Policy, table: Table, *, fitted_here: bo
 def _same(text: str, value: str) -> bool:
     """Whether a class is a label value; False and True are also 0 and 1."""
     return means(text, value) or {"true": "1", "false": "0"}.get(text.casefold()) == value
-
-
-def _seeded(estimator: Any, generator: torch.Generator, *, only_unset: bool) -> Any:
-    """The estimator with every `random_state` drawn from the generator, or only those that would be left to chance."""
-    if not hasattr(estimator, "get_params"):
-        return estimator
-    for name, value in sorted(estimator.get_params(deep=True).items()):
-        if name.rsplit("__", 1)[-1] == "random_state" and (value is None or not only_unset):
-            seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
-            estimator.set_params(**{name: seed})
-    return estimator
-
-
-def _fit(estimator: Any, frame: pd.DataFrame, label: Floats, columns: tuple[str, ...], weight: str | None) -> None:
-    """Fit in place on a frame of the features and integer labels."""
-    arguments: dict[str, Any] = {}
-    if weight is not None:
-        arguments[_weight_argument(estimator)] = frame[weight].to_numpy(dtype=np.float64)
-    fit: Callable[..., object] = estimator.fit
-    try:
-        fit(frame[list(columns)], label.astype(np.int64), **arguments)
-    except (Exception, SystemExit) as error:
-        raise ModelError(Complaint(f"fit failed: {said(error)}", WHERE)) from error
-    if sorted(text_of(value) for value in getattr(estimator, "classes_", ())) != ["0", "1"]:
-        raise ModelError(Complaint("after fit, classes_ are not 0 and 1", WHERE, "both labels must occur"))
-
-
-def _weight_argument(estimator: Any) -> str:
-    """The name by which `fit` takes sample weights, in a pipeline that of its last step."""
-    if isinstance(estimator, Pipeline):
-        name, last = estimator.steps[-1]
-        if has_fit_parameter(last, "sample_weight"):
-            return f"{name}__sample_weight"
-    elif has_fit_parameter(estimator, "sample_weight"):
-        return "sample_weight"
-    message = f"{_kind(estimator)} takes no sample weights, and the policy states data.weight"
-    raise ModelError(Complaint(message, WHERE))
-
-
-def _kind(estimator: Any) -> str:
-    """`Pipeline ending in LogisticRegression (sklearn)`: what it is and where from."""
-    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else None
-    ending = f" ending in {type(last).__name__}" if last is not None else ""
-    return f"{type(estimator).__name__}{ending} ({type(estimator).__module__.split('.')[0]})"

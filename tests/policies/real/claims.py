@@ -83,7 +83,7 @@ def parsed(token: str) -> tuple[float, float] | None:
     return float(mantissa) * scale, 0.5 * 10.0**-digits * scale
 
 
-def prints(token: str, figure: float | Near) -> bool:
+def prints(token: str, figure: float | Near, scales: tuple[int, ...] = (1, 100)) -> bool:
     """Whether a printed figure is this one, as it is or as a percentage, rounded to its last printed digit.
 
     A figure printed without decimals stands for a whole number, or for three significant digits above 100.
@@ -95,7 +95,7 @@ def prints(token: str, figure: float | Near) -> bool:
     low, high = (figure.low, figure.high) if isinstance(figure, Near) else (figure, figure)
     if isinstance(figure, Near):
         low, high = figure.shown(low), figure.shown(high)
-    for scale in (1, 100):
+    for scale in scales:
         exact = half == 0.5 and abs(printed) < 100
         slack = 1e-9 * max(1.0, abs(printed)) if exact else half * (1 + 1e-9)
         if low * scale - slack <= printed <= high * scale + slack:

@@ -53,9 +53,9 @@ class Estimate:
 
     def is_printed(self, low: str, high: str, text: list[str]) -> bool:
         """Whether these limits, with value and n among the block's figures, are this estimate."""
+        # Both limits as they are, or both as percentages.
         return (
-            prints(low, self.low)
-            and prints(high, self.high)
+            any(prints(low, self.low, (scale,)) and prints(high, self.high, (scale,)) for scale in (1, 100))
             and (self.value is None or any(prints(token, self.value) for token in text))
             and (self.n is None or any(token.replace(",", "") == str(self.n) for token in text))
         )
@@ -71,14 +71,15 @@ class Result:
         self.estimates: list[Estimate] = []
         titles = {note["measure"]: note["title"] for note in document["fairness"]["metrics"]}
         self._walk(document, "", (), titles)
-        for row in document["privacy"]["resolution"]:
+        attacks = [document["privacy"], *document["privacy"]["attacks"]]
+        for row in (row for attack in attacks for row in attack["resolution"]):
             if row["tpr"]["value"] is not None:  # printed as how many times chance
                 self.figures.append(row["tpr"]["value"] / row["false_positive_rate"])
 
     def _walk(self, node: Any, where: str, words: tuple[str, ...], titles: dict[str, str]) -> None:
         if isinstance(node, dict):
             words = (*words, *_words(node, titles))
-            if {"value", "low", "high", "n"} <= node.keys() and node["low"] is not None:
+            if {"value", "low", "high", "n"} <= node.keys() and None not in (node["low"], node["high"]):
                 numbers = (node[name] for name in ("value", "low", "high", "n"))
                 self.estimates.append(Estimate(where, *numbers, words))
             for key, value in node.items():

@@ -15,6 +15,8 @@ import numpy as np
 from auditkit.run import run, train
 from tests.policies.real.claims import Says, by_key, complaints
 from tests.policies.real.prepare import Rows, prepare
+from tests.policies.real.recompute_attacks import FURTHER, expected_further, rankings
+from tests.policies.real.recompute_comparisons import add_inference, keyed_tests
 from tests.policies.real.recompute_control import add_conditional, keyed_conditional
 from tests.policies.real.recompute_data import (
     FIDELITY_FLOOR,
@@ -27,10 +29,12 @@ from tests.policies.real.recompute_data import (
 )
 from tests.policies.real.recompute_discovery import expected_discovery
 from tests.policies.real.recompute_duplicates import expected_duplicates
+from tests.policies.real.recompute_epsilon import expected_epsilon
+from tests.policies.real.recompute_exposed import expected_structure, expected_who, trace
 from tests.policies.real.recompute_fairness import expected_fairness
 from tests.policies.real.recompute_fidelity import expected_fidelity
 from tests.policies.real.recompute_findings import expected_conclusion, expected_findings
-from tests.policies.real.recompute_inference import add_inference, keyed_tests
+from tests.policies.real.recompute_inference import expected_inference
 from tests.policies.real.recompute_influence import Dense, Removals, expected_influence
 from tests.policies.real.recompute_measures import measures_of
 from tests.policies.real.recompute_membership import (
@@ -51,6 +55,7 @@ from tests.policies.real.recompute_privacy import (
 )
 from tests.policies.real.recompute_proxies import expected_proxies
 from tests.policies.real.recompute_rates import entry
+from tests.policies.real.recompute_retraining import hold_refits, said_of_retraining
 from tests.policies.real.recompute_scores import add_scores, keyed_scores
 
 PARTS = ("data", "model", "fairness", "influence", "privacy", "findings", "conclusion", "limits")
@@ -185,15 +190,25 @@ def _privacy(audited: Audited) -> dict[str, Any]:
         names = ("attack_auc", "tpr_at_fpr_0.001", "tpr_at_fpr_0.01", "tpr_at_fpr_0.1")
         nothing = entry(level=LEVEL, withheld=Says())
         rows = {f"privacy.{name} /  / ": {"estimate": nothing} for name in names}
-        rows |= {f"{name} /  / ": {"estimate": nothing} for name in expected_attacks(None, None, None, {})[0]}
+        attacked = expected_attacks(None, None, None, {})[0] | expected_further(audited.world, {}, None, {}, None)[0]
+        rows |= {f"{name} /  / ": {"estimate": nothing} for name in attacked}
         rows |= expected_exposure(None, audited.world, None, {})[0]
-        return {"measurements": rows, "screen": {"rule": Says(3.5)}}
+        limits, epsilon = expected_epsilon(None, None, None)
+        return {"measurements": rows | limits, "screen": {"rule": Says(3.5)}, "epsilon": epsilon}
     half = audited.restricted("attack_setting_half")
     found = expected_attack(audited.world, audited.answers, half)
     measured, attacks, exposed, exposure = _membership(audited, half)
-    found = found | {"measurements": found["measurements"] | measured, "attacks": attacks or [{}]}
+    more, parts = _further(audited, half)
+    found = found | {"measurements": found["measurements"] | measured | more, "attacks": [*attacks, *parts]}
+    found["inference"] = _inference(audited, half)
     rows = {f"{name} /  / ": {"estimate": estimate} for name, estimate in found["measurements"].items()} | exposed
-    found["exposure"] = exposure
+    found["exposure"] = exposure | _who(audited)
+    told = audited.document["privacy"]["exposure"]
+    found["exposure"]["retraining"] = said_of_retraining(told["retraining"], told["models"] or 0)
+    freedom = trace(audited.dense) if audited.answers.weights else None
+    found["structure"] = expected_structure(audited.world, audited.answers, freedom)
+    limits, found["epsilon"] = _epsilon(audited, half)
+    rows |= limits
     out = found | {"duplicates": expected_duplicates(audited.world)}
     if audited.answers.weights:
         screen = expected_screen(audited.world, audited.removals.own)
@@ -201,7 +216,8 @@ def _privacy(audited: Audited) -> dict[str, Any]:
         out["screen"] = screen | {"tail": {"n": screen["n"], "method": Says(MINIMUM_CELL)}}
         if "rule" in exposure:
             kept = {name: audited.restricted(name) for name in ("screen_rank", "screen_flag", "risk")}
-            out["screen"] |= expected_quality(kept, audited.removals.own, audited.answers.loss["train"])
+            ranked = rankings(audited.dense, _named(audited, "ranking_"))
+            out["screen"] |= expected_quality(kept, audited.removals.own, ranked, audited.answers.loss["train"])
     else:
         out["screen"] = {"rule": Says(3.5)}
     return out | {"measurements": rows, "roc": found["roc"] | {"method": Says(MINIMUM_CELL)}}
@@ -213,11 +229,66 @@ def _membership(audited: Audited, half: Floats) -> Any:
     if pool is None:
         why = diverged(audited.document["privacy"]["exposure"]["reason"])
         return *expected_attacks(None, None, None, {}, why), *expected_exposure(None, audited.world, None, {}, why)
-    hold_pool(audited.dense, pool)
+    if audited.answers.weights:
+        hold_pool(audited.dense, pool)
+    else:
+        hold_refits(audited.world, pool)
     scores = {name: _kept_scores(audited, name) for name in ATTACKS}
     kept = {name: audited.restricted(name) for name in ("risk", "risk_low", "membership_p", "exposed_flag")}
     attack = expected_attacks(pool, audited.answers.loss, half, scores)
     return *attack, *expected_exposure(pool, audited.world, scores["lira_offline"], kept)
+
+
+def _who(audited: Audited) -> dict[str, Any]:
+    """Who is exposed, where there are retrained models; the effects on gaps only where they are relied on."""
+    pool = read_pool(audited.world, audited.folder / "restricted")
+    if pool is None:
+        return {}
+    influence = None
+    if audited.answers.weights:
+        part = audited.document["influence"]
+        why = None if part["status"] == "assessed" else part["reason"]
+        influence = (audited.dense, audited.removals, why)
+    flag = audited.restricted("exposed_flag")
+    who = expected_who(audited.world, audited.answers, pool, flag, influence)
+    _name(who["by_group"], {attribute.name: attribute.reference for attribute in audited.world.attributes})
+    return {"who": who}
+
+
+def _epsilon(audited: Audited, half: Floats) -> Any:
+    """The limits by LiRA where there are retrained models, by the loss elsewhere."""
+    pool, loss = read_pool(audited.world, audited.folder / "restricted"), audited.answers.loss
+    stated = audited.world.policy.get("privacy", {})
+    more: dict[str, Any] = {"claimed": stated.get("claimed")}
+    if stated.get("canaries"):
+        coins = audited.restricted("canary_inserted")
+        assert len(coins) == stated["canaries"]
+        more["planted"] = (audited.restricted("canary_score"), coins, len(loss["train"]))
+    if pool is None:
+        why = diverged(audited.document["privacy"]["exposure"]["reason"])
+        return expected_epsilon((-loss["train"], -loss["reserve"]), half, None, why, **more)
+    return expected_epsilon(_kept_scores(audited, "lira"), half, pool, **more)
+
+
+def _further(audited: Audited, half: Floats) -> Any:
+    """The attacks that rest on features, or on the course of training."""
+    kept: dict[str, Any] = {}
+    for name in FURTHER:
+        if (audited.folder / "restricted" / f"{name}_train.npy").exists():
+            kept[name] = _kept_scores(audited, name)
+    kept |= {name: audited.restricted(name) for name in ("quantile_fitted",) if "quantile" in kept}
+    dense = audited.dense if audited.answers.weights else None
+    return expected_further(audited.world, audited.answers.loss, half, kept, dense)
+
+
+def _inference(audited: Audited, half: Floats) -> dict[str, Any]:
+    return expected_inference(audited.world, audited.answers.loss, half, _named(audited, "infer_"))
+
+
+def _named(audited: Audited, prefix: str) -> dict[str, Any]:
+    """Arrays of the restricted evidence whose name begins so, by the rest of the name."""
+    files = (audited.folder / "restricted").glob(f"{prefix}*.npy")
+    return {file.stem.removeprefix(prefix): np.load(file) for file in files}
 
 
 def _kept_scores(audited: Audited, attack: str) -> tuple[Floats, Floats]:
@@ -239,6 +310,9 @@ def keyed(document: dict[str, Any]) -> dict[str, Any]:
         finding["groups"] = by_key(finding["groups"], "group")
     if parts["privacy"]["exposure"]:
         parts["privacy"]["exposure"]["by_group"] = by_key(parts["privacy"]["exposure"]["by_group"], *names)
+        if parts["privacy"]["exposure"]["who"]:
+            who = parts["privacy"]["exposure"]["who"]
+            who["by_group"] = by_key(who["by_group"], *names)
     screen = parts["privacy"]["screen"]
     if screen:
         screen["by_group"] = by_key(screen["by_group"], *names)
@@ -251,7 +325,7 @@ def keyed(document: dict[str, Any]) -> dict[str, Any]:
         if attack["roc"]:
             del attack["roc"]["points"]
     parts["limits"] = [limit["value"] for limit in parts["limits"]]
-    for literal in ("threat_model", "not_tested"):
+    for literal in ("threat_model", "threats", "not_tested"):
         del parts["privacy"][literal]
     return parts
 
@@ -263,9 +337,12 @@ def result_complaints(audited: Audited) -> list[str]:
     if privacy["roc"]:
         losses = audited.answers.loss
         found += curve_complaints(privacy["roc"]["points"], -losses["train"], -losses["reserve"])
-    for name, attack in zip(ATTACKS, privacy["attacks"], strict=bool(privacy["attacks"])):
+    for name, attack in zip([*ATTACKS, *FURTHER], privacy["attacks"], strict=bool(privacy["attacks"])):
         if attack["roc"]:
-            found += curve_complaints(attack["roc"]["points"], *_kept_scores(audited, name))
+            members, others = _kept_scores(audited, name)
+            if name == "quantile":
+                others = others[~audited.restricted("quantile_fitted")]
+            found += curve_complaints(attack["roc"]["points"], members, others)
     if privacy["screen"] and privacy["screen"]["tail"]:
         found += tail_complaints(privacy["screen"]["tail"]["points"], audited.removals.own)
     return found

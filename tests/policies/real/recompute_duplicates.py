@@ -15,7 +15,8 @@ import pandas as pd
 from sklearn.neighbors import NearestNeighbors, radius_neighbors_graph
 
 from tests.policies.real.claims import Near, Says
-from tests.policies.real.recompute_data import MINIMUM_CELL, NEAR_DUPLICATE, Floats, Ints, World
+from tests.policies.real.recompute_data import LEVEL, MINIMUM_CELL, NEAR_DUPLICATE, Floats, Ints, World
+from tests.policies.real.recompute_rates import banded
 
 PAIRS_FOR_MEDIAN = 20_000_000
 WITHHELD = Says(MINIMUM_CELL)
@@ -31,10 +32,14 @@ def expected_duplicates(world: World) -> dict[str, Any]:
     record = key.ngroup().to_numpy()
     first = np.unique(record, return_index=True)[1]
     counts = {split: np.bincount(record[of_split == split], minlength=len(first)) for split in world.frames}
-    exact_pairs, near_pairs = _exact_pairs(counts), []
+    exact_pairs, near_pairs, copied = _exact_pairs(counts), [], []
+    twins = np.sum([c for split, c in counts.items() if split != "evaluation"], axis=0)
     for threshold in _thresholds(numbers[first], codes[first], counts["train"]):
         near_pairs.append(_near_pairs(numbers[first], codes[first], counts, threshold))
+        near = _beside(numbers[first], codes[first], twins, threshold)
+        copied.append(((twins > 1) | near)[record[of_split == "train"]])
     return {
+        "copied": _share(copied),
         "exact_in_train": exact_pairs[0], "exact_across": exact_pairs[1], "rule": Says(NEAR_DUPLICATE),
         "near_in_train": _between(near_pairs, 0), "near_across": _between(near_pairs, 1), "notes": WITHHELD,
     }  # fmt: skip
@@ -100,6 +105,30 @@ def _near_pairs(numbers: Floats, codes: Ints, counts: dict[str, Ints], threshold
     rows_across = sum(int(counts[split][list(met)].sum()) for split, met in touched.items() if met)
     return [_count(within, int(counts["train"][list(rows_within)].sum()) if rows_within else 0),
             _count(across, rows_across)]  # fmt: skip
+
+
+def _beside(numbers: Floats, codes: Ints, twins: Ints, threshold: float) -> Any:
+    """Distinct records with another one, of training or reserve, in the same categories and within the threshold."""
+    found = np.zeros(len(twins), dtype=bool)
+    for members in pd.DataFrame(codes).groupby(list(range(codes.shape[1]))).indices.values() if threshold > 0 else ():
+        if len(members) > 1:
+            links = radius_neighbors_graph(numbers[members], threshold, mode="connectivity").tocoo()
+            for i, j in zip(members[links.row], members[links.col], strict=True):
+                found[i] |= i != j and twins[j] > 0
+    return found
+
+
+def _share(copied: list[Any]) -> dict[str, Any]:
+    """The share of training rows with a copy; between two where the audit sampled the distance."""
+    ends = [banded(rows, LEVEL, MINIMUM_CELL) for rows in copied]
+    one, other = ends[0], ends[-1]
+    if one["value"] is None:
+        return one | {"withheld": WITHHELD}
+    between = {
+        name: Near(float(one[name]), float(other[name])) for name in ("value", "low", "high", "events")
+        if one[name] != other[name]
+    }  # fmt: skip
+    return one | between
 
 
 def _count(pairs: int, rows: int) -> int | None:

@@ -7,6 +7,7 @@ carried out again for some of them. The figure is scipy's rank correlation, the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def _hold_answers(dense: Dense, kept: dict[str, Any]) -> None:
 
 def learned(dense: Dense, design: Floats, label: Floats, seed: int) -> dict[str, Floats]:
     """The stated recipe carried out on these rows: the model's weights by name."""
-    return _optimum(dense, design, label) if dense.is_affine else _descended(dense, design, label, seed)
+    return _optimum(dense, design, label) if dense.is_affine else descended(dense, design, label, seed)
 
 
 def _optimum(dense: Dense, design: Floats, label: Floats) -> dict[str, Floats]:
@@ -131,8 +132,17 @@ def _optimum(dense: Dense, design: Floats, label: Floats) -> dict[str, Floats]:
     return {"linear.weight": theta[:-1], "linear.bias": theta[-1:]}
 
 
-def _descended(dense: Dense, design: Floats, label: Floats, seed: int) -> dict[str, Floats]:
-    """The perceptron's recipe on these rows: uniform start, shuffled batches, Nesterov momentum, falling rate."""
+def _unwatched(epoch: int, weights: dict[str, Floats]) -> None:
+    """Nobody looks on."""
+
+
+def descended(
+    dense: Dense, design: Floats, label: Floats, seed: int, *, watch: Callable[[int, Any], None] = _unwatched
+) -> dict[str, Floats]:
+    """The perceptron's recipe on these rows: uniform start, shuffled batches, Nesterov momentum, falling rate.
+
+    `watch` is shown the weights after every epoch.
+    """
     training = dense.world.policy["model"]["training"]
     generator = torch.Generator().manual_seed(seed)
     x, y = torch.from_numpy(design), torch.from_numpy(label)
@@ -150,11 +160,12 @@ def _descended(dense: Dense, design: Floats, label: Floats, seed: int) -> dict[s
     x, y = x[order], y[order]
     steps = -(-len(y) // BATCH) * training["epochs"]
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 0.5 * (1 + np.cos(np.pi * step / steps)))
-    for _ in range(training["epochs"]):
+    names = ("hidden.0.weight", "hidden.0.bias", "out.weight", "out.bias")
+    for epoch in range(training["epochs"]):
         for part in torch.randperm(len(y), generator=generator).split(BATCH):
             optimiser.zero_grad()
             torch.nn.functional.binary_cross_entropy_with_logits(net(x[part])[:, 0], y[part]).backward()
             optimiser.step()
             schedule.step()
-    names = ("hidden.0.weight", "hidden.0.bias", "out.weight", "out.bias")
+        watch(epoch, {name: p.detach().numpy() for name, p in zip(names, net.parameters(), strict=True)})
     return {name: p.detach().numpy() for name, p in zip(names, net.parameters(), strict=True)}

@@ -75,7 +75,9 @@ def _group(
 ) -> dict[str, Any]:
     verdict, needed = "insufficient-evidence", None
     if estimate["value"] is not None and estimate["low"] is not None:
-        low, high = (_one(_inside(estimate[end], rule)) for end in ("low", "high"))
+        # A lower limit alone has no upper end.
+        ends = (estimate[end] if estimate[end] is not None else math.inf for end in ("low", "high"))
+        low, high = (_one(_inside(end, rule)) for end in ends)
         if low == high:
             verdict = "meets" if low else "breaches"
         else:

@@ -39,15 +39,15 @@ def measures_of(world: World, answers: Answers) -> tuple[Measure, ...]:
     return tuple(found)
 
 
-def _women_above(world: World, answers: Answers) -> Any:
-    frame = world.frames["evaluation"]
-    return (frame["sex"] == "Female") & (frame["income"] == ">50K") & (answers.decision["evaluation"] == 0)
+def _women_above(world: World, answers: Answers, split: str = "evaluation") -> Any:
+    frame = world.frames[split]
+    return (frame["sex"] == "Female") & (frame["income"] == ">50K") & (answers.decision[split] == 0)
 
 
-def _declined(world: World, answers: Answers) -> Any:
-    frame = world.frames["evaluation"]
+def _declined(world: World, answers: Answers, split: str = "evaluation") -> Any:
+    frame = world.frames[split]
     black = frame["protected_group"] == "Black"
-    return (frame["approved"] == 1) & (answers.decision["evaluation"] == 0) & black
+    return (frame["approved"] == 1) & (answers.decision[split] == 0) & black
 
 
 SLICES = {("adult", "women-above"): _women_above, ("hmda", "declined"): _declined}

@@ -38,7 +38,13 @@ class Pool:
     @cached_property
     def margin(self) -> Floats:
         """Logit of the probability of the true label."""
-        return -np.log(np.expm1(np.maximum(self.loss, 1e-15)))
+        return log_odds(self.loss)
+
+
+def log_odds(loss: Floats) -> Floats:
+    """Logit of the probability whose -log this is; above 30 nats by log(e^x - 1) = x + log(1 - e^-x)."""
+    kept = np.maximum(loss, 1e-15)
+    return np.where(kept > 30, -kept - np.log1p(-np.exp(-kept)), -np.log(np.expm1(np.minimum(kept, 30))))
 
 
 def read_pool(world: World, restricted: Path) -> Pool | None:
@@ -65,11 +71,11 @@ def hold_pool(dense: Dense, pool: Pool) -> None:
 
 def diverged(reason: str) -> Says:
     """What the reason for having no models of the pool may say: how many of those trained diverged."""
-    found = re.search(r"(\d+) of (\d+) retrained networks diverged", reason)
+    found = re.search(r"(\d+) of (\d+) retrained models diverged", reason)
     if found is None:
         return Says()
     assert 0 < int(found[1]) <= int(found[2]) <= MOST_MODELS
-    return Says(int(found[1]), int(found[2]))
+    return Says(int(found[1]), int(found[2]), 0.25)
 
 
 def expected_attacks(
@@ -195,14 +201,17 @@ def _law(given: Floats, law: Floats, steps: int) -> Floats:
     return law
 
 
-def expected_quality(kept: dict[str, Any], own: Floats, loss: Floats) -> dict[str, Any]:
-    """Precision, recall and lift of the screen, of self-influence and of loss; own [N] is recomputed self-influence."""
+def expected_quality(
+    kept: dict[str, Any], own: Floats, rankings: dict[str, Floats], loss: Floats
+) -> dict[str, Any]:
+    """Precision, recall and lift of the screen and of every ranking; own [N] is recomputed self-influence."""
     place = stats.rankdata(-own, method="min")
     assert stats.spearmanr(kept["screen_rank"], place).statistic > 0.999
     size = len(own)
     truth = _highest(stats.rankdata(-kept["risk"], method="min"), 0.05)
     chosen = {
         "self-influence": {"marked by the screen": kept["screen_flag"], **_tops(kept["screen_rank"])},
+        **{name: _tops(stats.rankdata(-values, method="min")) for name, values in rankings.items()},
         "loss": _tops(stats.rankdata(-loss, method="min")),
     }
     rows = []
@@ -287,7 +296,7 @@ def _bands(risk: Floats, flag: Mask) -> list[dict[str, Any]]:
 
 def likelihood_ratios(pool: Pool, loss: Floats) -> Floats:
     """Log of the Student-t predictive with the record over the one without it."""
-    target, found = -np.log(np.expm1(np.maximum(loss, 1e-15))), np.zeros(len(loss))
+    target, found = log_odds(loss), np.zeros(len(loss))
     enough = (pool.inside.sum(0) >= 2) & ((~pool.inside).sum(0) >= 2)
     for sign, chosen in ((1, pool.inside), (-1, ~pool.inside)):
         sides = [pool.margin[chosen[:, i], i] for i in range(len(loss))]
@@ -303,7 +312,7 @@ def likelihood_ratios(pool: Pool, loss: Floats) -> Floats:
 
 def surprise(pool: Pool, loss: Floats) -> Floats:
     """Place among the models without the record, by Student's t, on the normal scale."""
-    target = -np.log(np.expm1(np.maximum(loss, 1e-15)))
+    target = log_odds(loss)
     sides = [pool.margin[~pool.inside[:, i], i] for i in range(len(loss))]
     n = np.array([len(side) for side in sides])
     assert n.min() > 1

@@ -51,12 +51,17 @@ def expected_attack(world: World, answers: Answers, half: Mask) -> dict[str, Any
 
 
 def expected_success(
-    members: Floats, others: Floats, half: Mask, *, auc: str, tpr: str
+    members: Floats, others: Floats, half: Mask, *, auc: str, tpr: str, fitted: Mask | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What one attack's scores say: its measurements by name, and its resolution and curve."""
-    resolution = [_resolved(members, others, half, fpr) for fpr in FALSE_POSITIVE_RATES]
+    """What one attack's scores say: its measurements by name, and its resolution and curve.
+
+    Those that the attack was fitted on set no threshold and take no part in area and curve.
+    """
+    free = np.ones(len(others), dtype=bool) if fitted is None else ~fitted
+    resolution = [_resolved(members, others, half, fpr, free) for fpr in FALSE_POSITIVE_RATES]
     rates = {f"{tpr}{row['false_positive_rate']!r}": row["tpr"] for row in resolution}
-    return {auc: _auc(members, others)} | rates, {"resolution": resolution, "roc": {"n": len(members) + len(others)}}
+    n = len(members) + int(free.sum())
+    return {auc: _auc(members, others[free])} | rates, {"resolution": resolution, "roc": {"n": n}}
 
 
 def _mean(loss: Floats) -> dict[str, Any]:
@@ -86,13 +91,13 @@ def _auc(members: Floats, others: Floats) -> dict[str, Any]:
     return entry(area, float(low), float(high), level=LEVEL, n=len(truth))
 
 
-def _resolved(members: Floats, others: Floats, half: Mask, fpr: float) -> dict[str, Any]:
+def _resolved(members: Floats, others: Floats, half: Mask, fpr: float, free: Mask) -> dict[str, Any]:
     measuring, needed = int((~half).sum()), math.ceil(round(EXPECTED / fpr, 6))
     row: dict[str, Any] = {"false_positive_rate": fpr, "expected_false_positives": measuring * fpr, "needed_n": None}
     if measuring < needed:
         missing = entry(level=LEVEL, withheld=Says(fpr, needed))
         return row | {"needed_n": needed, "tpr": missing, "realised_fpr": missing}
-    setting = others[half]
+    setting = others[half & free]
     # The lowest observed threshold above which at most the share `fpr` of the setting half lies.
     threshold = min(t for t in setting if (setting > t).mean() <= fpr)
     rates = {"tpr": members > threshold, "realised_fpr": others[~half] > threshold}

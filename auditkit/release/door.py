@@ -1,0 +1,99 @@
+"""The door of the differencing guard: what was assessed under a policy in, what may be published out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from auditkit.policy.schema import Policy
+from auditkit.release.cells import Cells, cells_of, content_of, marks_of
+from auditkit.release.guard import Guarded, Parts, guard
+from auditkit.release.secrets import secrets_of, texts_in
+from auditkit.release.selftest import STATEMENT, Again, require_sealed
+from auditkit.result import AuditResult, Fact
+from auditkit.subject.types import Predictions, Slice, Table
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a new release is held against."""
+
+    key: bytes
+    """Of the digests by which persons are compared."""
+    earlier: tuple[Cells, ...] = ()
+    """What each earlier release of the policy counted."""
+
+
+def released(
+    policy: Policy,
+    table: Table,
+    predictions: Predictions,
+    slices: Sequence[Slice],
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    parts: Parts,
+    beside: Beside | None,
+) -> Guarded:
+    """Withhold what would tell of a few persons beside the earlier releases; see `guard`.
+
+    Args:
+        arrays: the privacy room's, in which marked records are found.
+        beside: the earlier releases; None where nothing is released, and then nothing is withheld.
+    """
+    if beside is None:
+        return Guarded(parts)
+    exposure = parts.privacy.exposure
+    edges = [] if exposure is None else [band.low for band in exposure.bands]
+    marks = marks_of(arrays, len(table.rows("train")), edges)
+    cells = cells_of(
+        table, predictions, slices, marks, keys=(policy.data.id, policy.data.person), key=beside.key
+    )
+    minimum = policy.report.minimum_cell
+    return guard(parts, cells, beside.earlier, groupings=table.groupings.values(), minimum=minimum)
+
+
+def sealed() -> tuple[Fact, ...]:
+    """What the report says of the self-test."""
+    return (Fact(name="Searched before release", value=STATEMENT),)
+
+
+def seal(
+    policy: Policy,
+    table: Table,
+    public: Mapping[str, bytes],
+    result: AuditResult,
+    *,
+    arrays: Mapping[str, NDArray[Any]],
+    tables: Mapping[str, pd.DataFrame],
+    again: Again,
+) -> None:
+    """Hold the finished public files against everything of the audit that must not be in them; see `selftest`.
+
+    Args:
+        public: file name -> bytes. result: what they say. arrays, tables: restricted, record by record.
+        again: sets the page of a result.
+
+    Raises:
+        IntegrityError: a file holds what it must not; nothing may be written.
+    """
+    columns = (frame[name].to_numpy() for frame in tables.values() for name in frame.columns)
+    secrets = secrets_of(
+        table, (*arrays.values(), *columns), keys=(policy.data.id, policy.data.person),
+        public=[*texts_in(result.policy), *(label for own in table.groupings.values() for label in own.labels)],
+        digests=[*result.stamp.digests.values(), *(artifact.sha256 for artifact in result.artifacts)],
+        minimum=policy.report.minimum_cell,
+    )  # fmt: skip
+    require_sealed(public, result, secrets, again=again)
+
+
+def key_of(table: Table) -> bytes:
+    """A key that only the data make: the digest of all ids and records."""
+    digest = hashlib.sha256(b"auditkit released cells")
+    for text in (*table.ids.tolist(), *content_of(table, ())):
+        digest.update(f"{text}\0".encode("utf-8", "surrogatepass"))
+    return digest.digest()

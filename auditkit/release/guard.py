@@ -1,0 +1,284 @@
+"""What one release must not say because earlier ones of the same policy were published: the differencing guard.
+
+Applied to the parts before anything is judged, so that no sentence holds a figure that is withheld. It reads each part
+by what its figures count over: a whole split, a group (`on`, `group`) or a marked set, and never by the figure's value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from auditkit.release.blank import blank, blanked, emptied
+from auditkit.release.cells import OUTCOMES, SPLITS, UNKNOWN_GROUP, Cells, Name
+from auditkit.release.compare import Line, complete, differing
+from auditkit.result import (
+    DataPart,
+    Fact,
+    FairnessPart,
+    Group,
+    InfluencePart,
+    Measurement,
+    ModelPart,
+    PrivacyPart,
+    SliceInfluence,
+    SplitFacts,
+)
+from auditkit.subject.types import Grouping
+
+EVALUATION: Final = "evaluation"
+HELD: Final = "Withheld beside earlier releases"
+UNKNOWN_STEP: Final = 0.05
+ATTACKS: Final = ("_auc", "_tpr_at_fpr_", "_gap", "_loss", "epsilon_lower_bound")
+"""In the name of a measure of privacy: it counts over whole splits, and over no marked set."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a result that hold figures of persons."""
+
+    data: DataPart
+    model: ModelPart
+    fairness: FairnessPart
+    influence: InfluencePart
+    privacy: PrivacyPart
+
+    @property
+    def told(self) -> tuple[DataPart, ModelPart, FairnessPart, InfluencePart, PrivacyPart]:
+        """The parts, one by one."""
+        return self.data, self.model, self.fairness, self.influence, self.privacy
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """What may be published."""
+
+    parts: Parts
+    notes: tuple[Fact, ...] = ()
+    """For the front page and the limits: what is withheld, and what to do; empty where nothing is."""
+    published: Cells | None = None
+    """The cells whose figures are published, for the guard of later releases; None where nothing is released."""
+    held: frozenset[Name] = frozenset()
+    splits_told: bool = True
+    """Whether the sizes of splits may be told, also as shapes of arrays."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is withheld, in words, for the journal."""
+        return tuple(dict.fromkeys(_said(name) for name in sorted(self.held) if _named(name)))
+
+
+def guard(
+    parts: Parts, cells: Cells, earlier: Sequence[Cells], *, groupings: Iterable[Grouping], minimum: int
+) -> Guarded:
+    """Withhold what would tell of fewer than `minimum` persons beside an earlier release.
+
+    Args:
+        parts: as the rooms gave them. cells: what they count over; see `cells_of`.
+        earlier: what each earlier release of this policy published. groupings: attributes and intersections.
+        minimum: minimum cell.
+    """
+    held = _held(cells, earlier, lines(cells, tuple(groupings)), minimum) if earlier else frozenset[Name]()
+    published = cells.only([name for name in cells.members if name not in held])
+    if not held:
+        return Guarded(parts, (), published, held, True)
+    reason = f"it differs from an earlier release by fewer than {minimum} persons, or would give such a figure back"
+    splits = [split for split in SPLITS if Name(split) in held]
+    guarded = Parts(
+        data=_data(parts.data, held, splits, reason),
+        model=_model(parts.model, held, reason),
+        fairness=_fairness(parts.fairness, held, reason),
+        influence=_influence(parts.influence, held, splits, reason),
+        privacy=_privacy(parts.privacy, held, splits, reason),
+    )
+    return Guarded(guarded, _notes(held, splits, minimum), published, held, not splits)
+
+
+def lines(cells: Cells, groupings: Sequence[Grouping]) -> tuple[Line, ...]:
+    """Every published whole with the disjoint cells that divide it, for sizes and for each outcome."""
+    found: list[Line] = []
+    for split in SPLITS:
+        if Name(split) not in cells.members:
+            continue
+        for grouping in groupings:
+            parts = [Name(split, grouping.name, label) for label in (*grouping.labels, UNKNOWN_GROUP)]
+            parts = [name for name in parts if name in cells.members]
+            groups = [name for name in cells.members if name == name.held and name.split == split]
+            wholes = [Name(split), *(name for name in groups if name.on in grouping.of)]
+            for whole in wholes:
+                inside = [p for p in parts if whole.whole or _within(cells, p, whole)]
+                found += [_line(whole, inside, outcome) for outcome in ("", *(OUTCOMES if split == EVALUATION else ()))]
+    return tuple(found)
+
+
+def _line(whole: Name, parts: Sequence[Name], outcome: str) -> Line:
+    return Line(replace(whole, outcome=outcome), tuple(replace(part, outcome=outcome) for part in parts))
+
+
+def _within(cells: Cells, part: Name, whole: Name) -> bool:
+    units = cells.members[part]
+    return len(units) > 0 and bool(np.isin(units, cells.members[whole]).all())
+
+
+def _held(cells: Cells, earlier: Sequence[Cells], along: Sequence[Line], minimum: int) -> frozenset[Name]:
+    """Cells to withhold: those that differ by few, all that is published together with them, and their complements."""
+    # Nothing is published of what becomes of records whose group is not known, so it may stand for others.
+    never = {name for name in cells.members if name.group == UNKNOWN_GROUP and name.outcome}
+    found = _together(cells, differing(cells, earlier, minimum=minimum) - never)
+    while True:
+        more = _together(cells, complete(cells, earlier, found | never, along, minimum=minimum) - never)
+        if more == found:
+            return found | (never if found else frozenset())
+        found = more
+
+
+def _together(cells: Cells, held: frozenset[Name]) -> frozenset[Name]:
+    """Cells whose figures stand or fall together: the outcomes of one group, all marked sets, all of training."""
+    groups = {name.held for name in held if name.split == EVALUATION and (name.outcome or name == name.held)}
+    marks = any(name.mark for name in held) or any(name.split == "train" for name in held)
+    return held | {
+        name for name in cells.members
+        if (name.outcome and name.split == EVALUATION and name.held in groups) or (marks and name.mark)
+        or (name.outcome and Name(name.split) in held and name.split != EVALUATION)
+    }  # fmt: skip
+
+
+def _data(part: DataPart, held: frozenset[Name], splits: Sequence[str], reason: str) -> DataPart:
+    checks = part.checks
+    if splits:
+        checks = tuple(
+            fact.model_copy(update={"value": f"withheld: {reason}"}) if _figures(fact.value) else fact
+            for fact in checks
+        )
+    return part.model_copy(update={"splits": tuple(_split(s, held, reason) for s in part.splits), "checks": checks})
+
+
+def _split(facts: SplitFacts, held: frozenset[Name], reason: str) -> SplitFacts:
+    changed = SplitFacts(split=facts.split, n=None, persons=None, favourable_share=None) if (
+        Name(facts.split) in held
+    ) else facts
+    if facts.favourable_share is not None and any(n.split == facts.split and n.outcome and n.held.whole for n in held):
+        changed = changed.model_copy(update={"favourable_share": blank(facts.favourable_share, reason)})
+    return changed
+
+
+def _model(part: ModelPart, held: frozenset[Name], reason: str) -> ModelPart:
+    if not _tells(held, "", ""):
+        return part
+    return part.model_copy(update={"measurements": tuple(blanked(row, reason) for row in part.measurements)})
+
+
+def _fairness(part: FairnessPart, held: frozenset[Name], reason: str) -> FairnessPart:
+    total = Name(EVALUATION) in held
+    rows = tuple(
+        blanked(row, reason)
+        if _tells(held, row.on, row.group) or (row.reference and _tells(held, row.on, row.reference)) else row
+        for row in part.measurements
+    )  # fmt: skip
+    groups = tuple(_group(group, held, reason, total=total) for group in part.groups)
+    sized = any(n.split == EVALUATION and not n.mark for n in held)
+    notes = tuple(note for note in part.notes if not (sized and _figures(note)))
+    return part.model_copy(update={"measurements": rows, "groups": groups, "notes": notes})
+
+
+def _group(group: Group, held: frozenset[Name], reason: str, *, total: bool) -> Group:
+    """Without its size where that is held; without its share where the size of the whole is."""
+    own = Name(EVALUATION, group.on, group.group) in held
+    if not own and not total:
+        return group
+    share = None
+    if group.status == "unknown":
+        share = 1.0 if own else min(1.0, UNKNOWN_STEP * math.ceil((group.share or 0.0) / UNKNOWN_STEP + 1e-9))
+    said: dict[str, object] = {"share": share}
+    if own or group.status == "unknown":
+        said |= {"n": None, "persons": None}
+    if own:
+        words = "; ".join(text for text in (group.reason, reason) if text)
+        status = "insufficient-evidence" if group.status in ("assessed", "empty") else group.status
+        said |= {"reason": words, "status": status}
+    return group.model_copy(update=said)
+
+
+def _influence(part: InfluencePart, held: frozenset[Name], splits: Sequence[str], reason: str) -> InfluencePart:
+    if part.status == "not-applicable":
+        return part
+    if EVALUATION in splits or any(name.split == "train" and not name.mark for name in held):
+        return emptied(part, reason).model_copy(update={"estimator": part.estimator, "removal": part.removal})
+    touched = {name.on for name in held if name.split == EVALUATION and name.on not in ("", "slice")}
+    slices = {name.group for name in held if name.on == "slice"}
+
+    def told(piece: SliceInfluence) -> SliceInfluence:
+        on = piece.name.partition(": ")[0]
+        gone = piece.name in slices if piece.kind == "slice" else on in touched
+        return emptied(piece, reason) if gone else piece
+
+    return part.model_copy(update={"slices": tuple(told(piece) for piece in part.slices)})
+
+
+def _privacy(part: PrivacyPart, held: frozenset[Name], splits: Sequence[str], reason: str) -> PrivacyPart:
+    """Nothing where a split or a group of it is held; without what stands on marked records where a mark is."""
+    if part.status == "not-applicable":
+        return part
+    whole = bool(splits) or any(name.split != EVALUATION and not name.mark for name in held)
+    if not whole and not any(name.mark for name in held):
+        return part
+    rows = tuple(blanked(row, reason) if whole or _marked(row) else row for row in part.measurements)
+    if whole:
+        kept = {"measurements": rows, "threat_model": part.threat_model, "not_tested": part.not_tested}
+        return emptied(part, reason).model_copy(update=kept)
+    pieces = {name: getattr(part, name, None) for name in MARKED}
+    without = {
+        name: None if piece is None or "status" not in type(piece).model_fields else emptied(piece, reason)
+        for name, piece in pieces.items() if name in type(part).model_fields
+    }  # fmt: skip
+    return part.model_copy(update={"measurements": rows, **without})
+
+
+MARKED: Final = ("exposure", "persons", "who", "structure", "screen", "duplicates")
+"""Pieces of the privacy part that count marked records."""
+
+
+def _marked(row: Measurement) -> bool:
+    return bool(row.on) or not any(word in row.measure for word in ATTACKS)
+
+
+def _tells(held: frozenset[Name], on: str, group: str) -> bool:
+    """Whether figures of a group of the evaluation records would tell of what is held."""
+    own = Name(EVALUATION, on, group)
+    return any(name.held == own and not name.mark for name in held)
+
+
+def _figures(text: str) -> bool:
+    return any(character.isdigit() for character in text)
+
+
+def _notes(held: frozenset[Name], splits: Sequence[str], minimum: int) -> tuple[Fact, ...]:
+    """What is withheld, by name and never by size, and what to do."""
+    told = list(dict.fromkeys(_said(name) for name in sorted(held) if _named(name)))
+    text = (
+        f"Figures over {'; '.join(told)}: since an earlier release under this policy, fewer than {minimum} of the "
+        "persons behind them have come, gone or changed, or such a figure would follow from these. Beside the earlier "
+        "figures they would tell of those persons. "
+    )
+    if splits:
+        text += (
+            "Whole splits are among them, so everything that counts over them is withheld. Audit again when more "
+            "persons have changed, or audit the earlier data once more."
+        )
+    return (Fact(name=HELD, value=text),)
+
+
+def _named(name: Name) -> bool:
+    """Whether the reader is told of it: groups and splits, not each of their outcomes."""
+    return not (name.group == UNKNOWN_GROUP and name.outcome) and not (name.mark and name.on)
+
+
+def _said(name: Name) -> str:
+    if name.mark:
+        return "marked training records"
+    where = f"{name.on}: {name.group}" if name.on else "all records"
+    return f"the {name.split} records ({where})"

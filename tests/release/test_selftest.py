@@ -1,0 +1,162 @@
+"""The self-test of finished files: every smuggled id, value and small cell is found, and an honest audit passes."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pikepdf
+import pytest
+
+from auditkit.errors import IntegrityError
+from auditkit.preflight import prepare_data
+from auditkit.release import door
+from auditkit.release.search import Searcher
+from auditkit.release.secrets import Secrets, secrets_of, texts_in
+from auditkit.release.selftest import complaints
+from auditkit.release.texts import Text, texts_of
+from auditkit.result import AuditResult
+from auditkit.run import PAGE, run
+from tests.release.mutations import BY_BYTES, HTML, JSON, MUTATIONS, PDF, World
+from tests.release.worlds import DAY, lender
+
+Audited = tuple[World, AuditResult, Secrets]
+
+
+def restricted(folder: Path) -> list[np.ndarray]:
+    arrays = [np.load(file) for file in sorted((folder / "restricted").glob("*.npy"))]
+    tables = [pd.read_parquet(file) for file in sorted((folder / "restricted").glob("training_records.parquet"))]
+    return [*arrays, *(table[name].to_numpy() for table in tables for name in table.columns)]
+
+
+def of_two_pages(content: bytes) -> bytes:
+    """The PDF with its first pages, its metadata and its attachment: the others only take time."""
+    with pikepdf.open(io.BytesIO(content)) as pdf:
+        del pdf.pages[2:]
+        for key in ("/StructTreeRoot", "/Outlines", "/Names"):
+            if key != "/Names" and key in pdf.Root:
+                del pdf.Root[key]
+        out = io.BytesIO()
+        pdf.save(out, deterministic_id=True)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
+    folder = tmp_path_factory.mktemp("sealed")
+    done = run(lender(folder, formats="[json, html, pdf]"), out=folder / "out", as_of=DAY)
+    files = {file.name: file.read_bytes() for file in done.files}
+    files[PDF] = of_two_pages(files[PDF])
+    loaded, table = prepare_data(folder / "small.yaml")
+    result = done.result
+    arrays = restricted(done.folder)
+    digests = [*result.stamp.digests.values(), *(artifact.sha256 for artifact in result.artifacts)]
+    secrets = secrets_of(
+        table, arrays, keys=(loaded.policy.data.id, loaded.policy.data.person), public=texts_in(result.policy),
+        digests=digests, minimum=10,
+    )  # fmt: skip
+    single = np.concatenate([a.ravel() for a in arrays if a.dtype == np.float64 and a.ndim == 1])
+    lines = tuple((folder / "train.csv").read_text().splitlines()[1:])
+    ids = (*table.ids.tolist(), *(table.persons if table.persons is not None else ()))
+    values = tuple(single[[len(repr(float(v))) > 16 for v in single]].tolist())
+    return World(files, tuple(ids), lines, values), result, secrets
+
+
+def test_an_honest_audit_passes(audited: Audited) -> None:
+    world, result, secrets = audited
+    assert len(secrets.ids) > 900
+    assert secrets.unchecked == 0
+    assert list(complaints(world.files, result, secrets, again=PAGE)) == []
+
+
+def missed(audited: Audited, count: int, seed: int) -> tuple[list[str], Counter[str]]:
+    """Which of so many mutations are not found, and how many of each kind there were."""
+    world, result, secrets = audited
+    generator, kinds, escaped = np.random.default_rng(seed), Counter[str](), []
+    for number in range(count):
+        kind = list(MUTATIONS)[number % len(MUTATIONS)]
+        files = MUTATIONS[kind](world, generator)
+        changed = [name for name in files if files[name] != world.files[name]]
+        assert changed, (kind, number)
+        told = complaints({name: files[name] for name in changed}, result, secrets, again=PAGE)
+        found = [complaint for complaint in told if complaint.where in changed]
+        if kind in BY_BYTES:
+            found = [c for c in found if c.message.startswith("it holds")]
+        kinds[kind] += 1
+        if not found:
+            escaped.append(f"{kind} {number}")
+    return escaped, kinds
+
+
+def test_what_is_smuggled_is_found(audited: Audited) -> None:
+    escaped, kinds = missed(audited, 30, seed=1)
+    assert set(kinds) == set(MUTATIONS)
+    assert escaped == []
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(1800)
+def test_two_hundred_mutations_are_all_found(
+    audited: Audited, record_property: Callable[[str, object], None]
+) -> None:
+    escaped, kinds = missed(audited, 200, seed=2)
+    record_property("mutations of public files found, of 200", 200 - len(escaped))
+    assert sum(kinds.values()) == 200
+    assert escaped == []
+
+
+def test_a_leak_stops_the_run_and_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = lender(tmp_path)
+    honest = door.seal
+
+    def leaking(*given: object, **named: object) -> None:
+        public = given[2]
+        assert isinstance(public, dict)
+        public[JSON] = public[JSON].replace(b'"title": "Small lender"', b'"title": "Small lender A-10006"')
+        honest(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("auditkit.run.seal", leaking)
+    with pytest.raises(IntegrityError) as caught:
+        run(policy, out=tmp_path / "out", as_of=DAY)
+    assert caught.value.exit_code == 5
+    assert "10006" not in str(caught.value)
+    assert not list((tmp_path / "out" / "small").glob("2*"))
+    assert not (tmp_path / "out" / ".ledger").exists()
+
+
+def many(count: int) -> Secrets:
+    ids = frozenset(f"k{n:07d}" for n in range(count))
+    return Secrets(
+        ids=ids, literal=ids, numbers=frozenset(), texts=frozenset(), values=frozenset(), answers=np.empty(0),
+        unchecked=0, digests=frozenset(),
+    )  # fmt: skip
+
+
+def test_a_hundred_thousand_ids_take_seconds(audited: Audited) -> None:
+    content = audited[0].files[HTML]
+    searcher = Searcher(many(100_000))
+    began = time.process_time()
+    assert not [kind for kind in searcher.found(texts_of(content)) if "ids" in kind]
+    assert searcher.found([Text("see K-0012345 there")])
+    assert time.process_time() - began < 10
+
+
+def test_short_numbers_as_ids_are_counted_as_unchecked_and_give_no_alarm(audited: Audited) -> None:
+    world = audited[0]
+    numbers = pd.DataFrame({"income": [1.0, 2.0]})
+    table = type("T", (), {"frame": numbers, "ids": np.array(["17", "1000001"], dtype=object), "persons": None})()
+    found = secrets_of(table, [], keys=(), public=(), digests=(), minimum=10)
+    assert (found.unchecked, found.numbers) == (1, frozenset({"1000001"}))
+    assert not Searcher(found).found([Text("n = 17 of 0.1000001")])
+    assert Searcher(found).found([Text("record 1000001 is")])
+    assert "17" in world.files[HTML].decode()
+
+
+@pytest.mark.parametrize("said", ["share 0.25", "0.3333333333333333", "1,234 records", "A 4 page report", "P < 0.05"])
+def test_ordinary_numbers_and_words_are_no_alarm(audited: Audited, said: str) -> None:
+    assert Searcher(audited[2]).found([Text(said)]) == ()
