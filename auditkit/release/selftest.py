@@ -78,6 +78,8 @@ def _with_digests(secrets: Secrets, public: Mapping[str, bytes]) -> Secrets:
     """Digests of whole public files, and the identifiers of a PDF, may stand in another file."""
     allowed = {hashlib.sha256(content).hexdigest() for content in public.values()}
     allowed |= {found for name, content in public.items() if name.endswith(PDF) for found in identifiers(content)}
+    attached = (data for name, content in public.items() if name.endswith(PDF) for _, data in attachments(content))
+    allowed |= {hashlib.md5(data, usedforsecurity=False).hexdigest() for data in attached}  # PDF's own check sum
     return Secrets(**{**vars(secrets), "digests": secrets.digests | allowed})
 
 
