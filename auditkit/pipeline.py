@@ -129,9 +129,10 @@ def run_audit(
         persons=None if table.persons is None else table.persons[rows],
     )  # fmt: skip
     guarded = released(
-        policy, table, predictions, slices, arrays, parts=Parts(data, model, fair, traced, private), beside=beside
-    )
-    data, model, fair, traced, private = guarded.parts.told
+        policy, table, predictions, slices, arrays, beside=beside,
+        parts=Parts(data, model, fair, traced, private, tried),
+    )  # fmt: skip
+    data, model, fair, traced, private, tried = guarded.parts.told
     judged, conclusion = findings.judge(
         policy.rules,
         measurements=(*model.measurements, *fair.measurements, *private.measurements),
@@ -154,7 +155,7 @@ def run_audit(
         privacy=private,
         remedies=tried,
         frameworks=statements.rule_sets(prepared.frameworks, as_of),
-        statutory=rooms.statutory(policy, table, predictions, fair),
+        statutory=rooms.statutory(policy, table, predictions, fair) if guarded.evaluation_told else None,
         limits=(*statements.limits(policy, fair, traced, private), *guarded.notes, *sealed()),
         minimum_cell=policy.report.minimum_cell,
     )

@@ -48,7 +48,7 @@ def tabular(subject: TabularSubject, table: Table, drawn: Plan, *, batched: bool
     return Bank(
         plan=left, evaluation=evaluation, loss_evaluation=np.where(known, loss, np.nan), score_evaluation=score,
         loss_pool=loss_pool, score_pool=score_pool,
-        parameters=torch.cat([value.flatten(1) for value in stack.values()], dim=1).numpy(),
+        parameters=torch.cat([stack[name].flatten(1) for name, _ in fitted.module.named_parameters()], dim=1).numpy(),
         deterministic=deterministic(subject), diverged=int(diverged.sum()),
         recipe=f"Fitted {how}, on the audited model's encoding.{statement(diverged)}",
     )  # fmt: skip

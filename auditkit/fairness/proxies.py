@@ -146,7 +146,8 @@ def _by_trees(frame: pd.DataFrame, measured: list[bool], codes: Ints, known: Mas
             encoder = OrdinalEncoder(
                 handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=MOST_LEVELS
             )
-            parts.append(encoder.fit_transform(values.astype(str).to_frame()))
+            told = values.astype(str).astype(object).where(values.notna(), np.nan)
+            parts.append(encoder.fit_transform(told.to_frame()))
     x = np.hstack(parts)
     out = np.zeros((len(codes), int(codes.max()) + 1))
     for half in range(FOLDS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from auditkit.release.secrets import secrets_of, texts_in
 from auditkit.release.selftest import STATEMENT, Again, require_sealed
 from auditkit.result import AuditResult, Fact
 from auditkit.subject.types import Predictions, Slice, Table
+
+OF_SLICES: Final = frozenset({"discovery_p"})
+"""Restricted arrays whose entries are of sets of records that a public file tells of as well."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,10 @@ def seal(
     Raises:
         IntegrityError: a file holds what it must not; nothing may be written.
     """
+    single = (array for name, array in arrays.items() if name not in OF_SLICES)
     columns = (frame[name].to_numpy() for frame in tables.values() for name in frame.columns)
     secrets = secrets_of(
-        table, (*arrays.values(), *columns), keys=(policy.data.id, policy.data.person),
+        table, (*single, *columns), keys=(policy.data.id, policy.data.person),
         public=[*texts_in(result.policy), *(label for own in table.groupings.values() for label in own.labels)],
         digests=[*result.stamp.digests.values(), *(artifact.sha256 for artifact in result.artifacts)],
         minimum=policy.report.minimum_cell,

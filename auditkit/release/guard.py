@@ -16,15 +16,16 @@ import numpy as np
 from auditkit.release.blank import blank, blanked, emptied
 from auditkit.release.cells import OUTCOMES, SPLITS, UNKNOWN_GROUP, Cells, Name
 from auditkit.release.compare import Line, complete, differing
+from auditkit.release.whole import across, privacy, remedies
 from auditkit.result import (
     DataPart,
     Fact,
     FairnessPart,
     Group,
     InfluencePart,
-    Measurement,
     ModelPart,
     PrivacyPart,
+    RemediesPart,
     SliceInfluence,
     SplitFacts,
 )
@@ -33,8 +34,7 @@ from auditkit.subject.types import Grouping
 EVALUATION: Final = "evaluation"
 HELD: Final = "Withheld beside earlier releases"
 UNKNOWN_STEP: Final = 0.05
-ATTACKS: Final = ("_auc", "_tpr_at_fpr_", "_gap", "_loss", "epsilon_lower_bound")
-"""In the name of a measure of privacy: it counts over whole splits, and over no marked set."""
+
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,12 @@ class Parts:
     fairness: FairnessPart
     influence: InfluencePart
     privacy: PrivacyPart
+    remedies: RemediesPart
 
     @property
-    def told(self) -> tuple[DataPart, ModelPart, FairnessPart, InfluencePart, PrivacyPart]:
+    def told(self) -> tuple[DataPart, ModelPart, FairnessPart, InfluencePart, PrivacyPart, RemediesPart]:
         """The parts, one by one."""
-        return self.data, self.model, self.fairness, self.influence, self.privacy
+        return self.data, self.model, self.fairness, self.influence, self.privacy, self.remedies
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class Guarded:
     held: frozenset[Name] = frozenset()
     splits_told: bool = True
     """Whether the sizes of splits may be told, also as shapes of arrays."""
+
+    @property
+    def evaluation_told(self) -> bool:
+        """Whether nothing that counts over evaluation records is withheld."""
+        return not any(name.split == EVALUATION and not name.mark for name in self.held)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,7 +99,8 @@ def guard(
         model=_model(parts.model, held, reason),
         fairness=_fairness(parts.fairness, held, reason),
         influence=_influence(parts.influence, held, splits, reason),
-        privacy=_privacy(parts.privacy, held, splits, reason),
+        privacy=privacy(parts.privacy, held, splits, reason),
+        remedies=remedies(parts.remedies, held, reason),
     )
     return Guarded(guarded, _notes(held, splits, minimum), published, held, not splits)
 
@@ -182,7 +189,8 @@ def _fairness(part: FairnessPart, held: frozenset[Name], reason: str) -> Fairnes
     groups = tuple(_group(group, held, reason, total=total) for group in part.groups)
     sized = any(n.split == EVALUATION and not n.mark for n in held)
     notes = tuple(note for note in part.notes if not (sized and _figures(note)))
-    return part.model_copy(update={"measurements": rows, "groups": groups, "notes": notes})
+    kept = {"measurements": rows, "groups": groups, "notes": notes}
+    return part.model_copy(update=kept | (across(part, reason) if sized else {}))
 
 
 def _group(group: Group, held: frozenset[Name], reason: str, *, total: bool) -> Group:
@@ -217,33 +225,6 @@ def _influence(part: InfluencePart, held: frozenset[Name], splits: Sequence[str]
         return emptied(piece, reason) if gone else piece
 
     return part.model_copy(update={"slices": tuple(told(piece) for piece in part.slices)})
-
-
-def _privacy(part: PrivacyPart, held: frozenset[Name], splits: Sequence[str], reason: str) -> PrivacyPart:
-    """Nothing where a split or a group of it is held; without what stands on marked records where a mark is."""
-    if part.status == "not-applicable":
-        return part
-    whole = bool(splits) or any(name.split != EVALUATION and not name.mark for name in held)
-    if not whole and not any(name.mark for name in held):
-        return part
-    rows = tuple(blanked(row, reason) if whole or _marked(row) else row for row in part.measurements)
-    if whole:
-        kept = {"measurements": rows, "threat_model": part.threat_model, "not_tested": part.not_tested}
-        return emptied(part, reason).model_copy(update=kept)
-    pieces = {name: getattr(part, name, None) for name in MARKED}
-    without = {
-        name: None if piece is None or "status" not in type(piece).model_fields else emptied(piece, reason)
-        for name, piece in pieces.items() if name in type(part).model_fields
-    }  # fmt: skip
-    return part.model_copy(update={"measurements": rows, **without})
-
-
-MARKED: Final = ("exposure", "persons", "who", "structure", "screen", "duplicates")
-"""Pieces of the privacy part that count marked records."""
-
-
-def _marked(row: Measurement) -> bool:
-    return bool(row.on) or not any(word in row.measure for word in ATTACKS)
 
 
 def _tells(held: frozenset[Name], on: str, group: str) -> bool:

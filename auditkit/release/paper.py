@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from auditkit.errors import IntegrityError
@@ -26,8 +27,8 @@ def texts_of_pdf(content: bytes, *, known: frozenset[bytes]) -> Iterator[Text]:
     Raises:
         IntegrityError: the file cannot be read, so it cannot be searched.
     """
+    yield from texts_in(_layer(content))
     with _reading(content) as reader:
-        yield from texts_in("\n".join(page.extract_text() for page in reader.pages))
         for number in sorted({*reader.xref_objStm, *(n for own in reader.xref.values() for n in own)}):
             yield from _of_object(reader.get_object(number), known)
         yield from texts_in("\n".join(map(str, (reader.metadata or {}).values())))
@@ -35,6 +36,19 @@ def texts_of_pdf(content: bytes, *, known: frozenset[bytes]) -> Iterator[Text]:
     yield code(content)
 
 
+def _layer(content: bytes) -> str:
+    """The text layer of all pages, as a reader that copies it gets it."""
+    from pypdfium2 import PdfDocument, PdfiumError
+
+    try:
+        with PdfDocument(content) as document:
+            return "\n".join(page.get_textpage().get_text_range() for page in document)
+    except PdfiumError as error:
+        message = f"the PDF cannot be read, so it cannot be searched ({error})"
+        raise IntegrityError(message) from error
+
+
+@lru_cache(maxsize=2)
 def attachments(content: bytes) -> tuple[tuple[str, bytes], ...]:
     """Name and content of every attached file.
 

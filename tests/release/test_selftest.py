@@ -29,7 +29,8 @@ Audited = tuple[World, AuditResult, Secrets]
 
 
 def restricted(folder: Path) -> list[np.ndarray]:
-    arrays = [np.load(file) for file in sorted((folder / "restricted").glob("*.npy"))]
+    files = sorted(file for file in (folder / "restricted").glob("*.npy") if file.stem not in door.OF_SLICES)
+    arrays = [np.load(file) for file in files]
     tables = [pd.read_parquet(file) for file in sorted((folder / "restricted").glob("training_records.parquet"))]
     return [*arrays, *(table[name].to_numpy() for table in tables for name in table.columns)]
 

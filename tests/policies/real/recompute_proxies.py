@@ -69,7 +69,7 @@ def _shares(levels: NDArray[Any], codes: Ints, fold: Ints, large: list[int]) -> 
 def _trees(world: World, frame: pd.DataFrame, codes: Ints, fold: Ints, large: list[int]) -> Floats:
     measured = [_measured(frame[column], world) for column in frame]
     coded = {
-        c: frame[c].astype(float) if m else pd.factorize(frame[c].astype(str), sort=True)[0].astype(float)
+        c: frame[c].astype(float) if m else _coded(frame[c])
         for c, m in zip(frame, measured, strict=True)
     }
     x = pd.DataFrame(coded).to_numpy()
@@ -81,6 +81,11 @@ def _trees(world: World, frame: pd.DataFrame, codes: Ints, fold: Ints, large: li
         )
         out[~fit] = model.fit(x[fit], codes[fit]).predict_proba(x[~fit])
     return out
+
+
+def _coded(values: pd.Series) -> NDArray[Any]:
+    codes = pd.factorize(values.astype(str).astype(object).where(values.notna(), None), sort=True)[0].astype(float)
+    return np.where(codes < 0, np.nan, codes)
 
 
 def _row(on: str, column: str, shares: Floats, codes: Ints, large: list[int]) -> dict[str, Any]:
