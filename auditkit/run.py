@@ -31,7 +31,7 @@ from auditkit.pipeline import assist as run_share
 from auditkit.preflight import Prepared, prepare, prepare_data
 from auditkit.processes import ALONE, Processes
 from auditkit.release.door import seal
-from auditkit.report.renderers import RENDERERS
+from auditkit.report.renderers import RENDERERS, rendered
 from auditkit.result import AuditResult, Stamp, parse
 
 STAGES: Final = ("load", *AUDIT_STAGES, "render", "evidence")
@@ -160,7 +160,7 @@ def render(result: AuditResult, *, formats: tuple[str, ...]) -> dict[str, bytes]
     unknown = [name for name in formats if name not in RENDERERS]
     if unknown:
         raise PolicyError(f"no such report format: {', '.join(unknown)}; there are {', '.join(RENDERERS)}")
-    return {RENDERERS[name].file: RENDERERS[name].render(result) for name in formats}
+    return {RENDERERS[name].file: content for name, content in rendered(result, formats).items()}
 
 
 def render_file(source: Path, *, out: Path, formats: tuple[str, ...]) -> tuple[Path, ...]:

@@ -16,7 +16,7 @@ from scipy import stats
 
 from auditkit.privacy.membership import Retrained
 from auditkit.privacy.mixture import AGAIN, Observed, grid_for, law, likelihood, posterior, starting
-from auditkit.privacy.shrinkage import moments, shrink
+from auditkit.privacy.shrinkage import both_sides, shrink
 from auditkit.result import Estimate
 from auditkit.subject.types import Floats, Ints, Mask
 
@@ -136,7 +136,7 @@ def conformal(members: Floats, nonmembers: Floats) -> Floats:
 
 def _observed(known: Retrained) -> tuple[Observed, Ints]:
     """Distances of the records that some models hold and others lack, and their positions."""
-    inside, outside = moments(known.margin, known.inside), moments(known.margin, ~known.inside)
+    inside, outside = both_sides(known.margin, known.inside)
     kept = np.flatnonzero((inside.n > 0) & (outside.n > 0))
     n, k = inside.n[kept], outside.n[kept]
     spread = shrink((inside.squares + outside.squares)[kept], np.maximum(n + k - 2, 0))

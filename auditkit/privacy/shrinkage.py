@@ -55,6 +55,24 @@ def moments(margin: Floats, chosen: Mask) -> Moments:
     return Moments(n.astype(np.int64), mean, squares)
 
 
+def both_sides(margin: Floats, inside: Mask) -> tuple[Moments, Moments]:
+    """`moments` of the models inside and of those outside, in one pass: what is outside is all less what is inside."""
+    centre = margin.mean(axis=0)
+    off = margin - centre
+    held = inside.astype(np.float64)
+    n = inside.sum(axis=0)
+    sums, powers = np.einsum("kp,kp->p", off, held), np.einsum("kp,kp,kp->p", off, off, held)
+    others = (len(margin) - n, off.sum(axis=0) - sums, np.einsum("kp,kp->p", off, off) - powers)
+    return _about(centre, n, sums, powers), _about(centre, *others)
+
+
+def _about(centre: Floats, n: Ints, sums: Floats, powers: Floats) -> Moments:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = sums / n
+        squares = np.where(n > 0, np.maximum(powers - sums * mean, 0.0), 0.0)
+    return Moments(n.astype(np.int64), centre + mean, squares)
+
+
 def shrink(squares: Floats, freedom: Ints) -> Spread:
     """Shrunken variances [P] from sums of squares [P] with their own degrees of freedom [P], 0 allowed."""
     own = np.divide(squares, freedom, out=np.full(len(squares), np.nan), where=freedom > 0)

@@ -13,6 +13,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from auditkit.errors import AuditError, Complaint
@@ -33,6 +35,11 @@ def render(result: AuditResult, *, timeout: float = TIMEOUT, memory: int = MEMOR
     Raises:
         AuditError: the child failed, crashed, or reached its limit of time or memory; the message says which.
     """
+    return begin(result, timeout=timeout, memory=memory)()
+
+
+def begin(result: AuditResult, *, timeout: float = TIMEOUT, memory: int = MEMORY) -> Callable[[], bytes]:
+    """Begin to press the result; what is returned waits for the file and raises as `render`."""
     html = compose(result, medium="pdf")
     evidence = json.render(result)
     identifier = hashlib.sha256(html.encode("utf-8") + evidence).hexdigest()[:32]
@@ -45,7 +52,10 @@ def render(result: AuditResult, *, timeout: float = TIMEOUT, memory: int = MEMOR
         "identifier": identifier,
         "memory": memory,
     }
-    return press(job, timeout=timeout)
+    hand = ThreadPoolExecutor(1)  # it only waits for the child
+    pressed = hand.submit(press, job, timeout=timeout)
+    hand.shutdown(wait=False)
+    return pressed.result
 
 
 def press(job: dict[str, object], *, timeout: float) -> bytes:
