@@ -53,6 +53,8 @@ def view(result: AuditResult, book: Book) -> dict[str, object]:
 
 
 def _measures(book: Book, part: PrivacyPart) -> Table:
+    """Every measure that no table of its own shows."""
+    resolved = [row.tpr for rows in (part.resolution, *(a.resolution for a in part.attacks)) for row in rows]
     rows = [
         Row((
             Cell(book.title(m.measure), book.place(m)),
@@ -63,9 +65,10 @@ def _measures(book: Book, part: PrivacyPart) -> Table:
         if (part.screen is None or m not in part.screen.by_group)
         and (part.epsilon is None or m.measure not in {bound.name for bound in part.epsilon.bounds})
         and (part.exposure is None or m not in part.exposure.by_group)
+        and not ("_at_fpr_" in m.measure and m.estimate in resolved)
     ]  # fmt: skip
     columns = (Column("Measure", wide=True), Column("Value", numeric=True), Column("Method"))
-    return book.table("What an attacker gains on average, and at low false-positive rates", columns, rows)
+    return book.table("What an attacker gains on average", columns, rows)
 
 
 def _attack(book: Book, found: AttackPart) -> dict[str, object]:
