@@ -137,9 +137,9 @@ def _by_level(levels: Ints, codes: Ints, known: Mask, fold: Ints) -> Floats:
 
 def _by_trees(frame: pd.DataFrame, measured: list[bool], codes: Ints, known: Mask, fold: Ints) -> Floats:
     """[M, G] predicted shares of trees fitted on the other half."""
-    parts = []
+    at, parts = np.flatnonzero(known), []
     for column, is_number in zip(frame, measured, strict=True):
-        values = frame[column]
+        values = frame[column].iloc[at]
         if is_number:
             parts.append(pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)[:, None])
         else:
@@ -151,12 +151,12 @@ def _by_trees(frame: pd.DataFrame, measured: list[bool], codes: Ints, known: Mas
     x = np.hstack(parts)
     out = np.zeros((len(codes), int(codes.max()) + 1))
     for half in range(FOLDS):
-        fit, ask = known & (fold != half), known & (fold == half)
+        asked = fold[at] == half
         model = HistGradientBoostingClassifier(
             max_iter=TREES, categorical_features=~np.array(measured), early_stopping=False, random_state=0
         )
-        model.fit(x[fit], codes[fit])
-        out[np.ix_(ask, model.classes_)] = model.predict_proba(x[ask])
+        model.fit(x[~asked], codes[at[~asked]])
+        out[np.ix_(at[asked], model.classes_)] = model.predict_proba(x[asked])
     return out
 
 

@@ -13,6 +13,7 @@ from auditkit.fairness.discovery.conditions import conditions
 from auditkit.fairness.discovery.confirm import confirm
 from auditkit.fairness.discovery.discover import Outcome, discover, outcomes_of
 from auditkit.fairness.discovery.search import search
+from auditkit.policy.schema import FairnessSettings
 from auditkit.result import Discovery
 
 
@@ -142,3 +143,31 @@ def test_edges_are_rounded_and_missing_is_a_level() -> None:
     assert made.texts[0].startswith("income < ")
     assert made.texts[0].removeprefix("income < ").rstrip("0").replace(",", "").isdigit()
     np.testing.assert_array_equal(np.asarray(made.holds.sum(axis=1)).ravel(), 1.0)
+
+
+def wide(seed: int, *, planted: bool) -> Discovery:
+    """20,000 records of 200 columns, about 800 conditions."""
+    generator = np.random.default_rng(seed)
+    frame = people(20_000, 200, generator)
+    inside = (frame.c1 == "a") & (frame.c3 == "b") & (frame.c0 > 0.68)
+    outcome = (generator.random(20_000) < np.where(inside & planted, 0.5, 0.2)).astype(float)
+    found, _ = discover(
+        frame, [Outcome("wrong", outcome)], numeric=None, persons=None, level=0.95,
+        false_discovery=FairnessSettings().false_discovery, minimum_group=30, minimum_cell=10,
+        generator=np.random.default_rng(seed + 10_000),
+    )  # fmt: skip
+    return found
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(2400)
+def test_among_two_hundred_columns(record_property: pytest.RecordProperty) -> None:
+    hits = 0
+    for seed in range(5):
+        first = wide(seed, planted=True).outcomes[0].slices[0]
+        hits += first.confirmed and {"c1 = a", "c3 = b"} < set(first.where.split(" AND ")) and "c0 >= 0.6" in first.where
+    quiet = sum(not any(row.confirmed for row in wide(s, planted=False).outcomes[0].slices) for s in range(1000, 1100))
+    record_property("planted slices found first and confirmed, of 5", hits)
+    record_property("null repeats without a confirmed slice, of 100", quiet)
+    assert hits == 5
+    assert quiet >= 95
