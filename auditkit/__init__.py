@@ -8,12 +8,16 @@ The map, in the order in which data flows (ARCHITECTURE in short):
     run         the shell: disk, clock, environment and randomness enter here only
     launch      several processes for one audit: started here or by torchrun
     pipeline    run_audit: the audit as one sentence
+    release     what may be said beside earlier releases; the search of finished files
+    rooms       what each assessing room is handed
+    retraining  the banks that an audit needs, as one piece of work
     statements  facts, rule sets and limits, in words
     kept        a room's finished answer as a piece on disk, for a run that goes on
     records     what is known record by record, for restricted evidence
     preflight   policy, data and model opened and checked, every complaint at once
     findings    rules meet numbers: verdicts and exit codes
     sentences   a verdict in words
+    remedies    what is tried against membership risk, on retrained models in pairs
     fairness    group statistics with intervals
     influence   which training records a slice's treatment rests on
     privacy     what the model gives away about membership
