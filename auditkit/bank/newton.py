@@ -20,6 +20,7 @@ from auditkit.subject.fitting import NEWTON_STEPS, TOLERANCE
 from auditkit.subject.model import loss
 
 _INNER = 500
+_SURE = 0.5
 _HELD = 2**25
 
 
@@ -56,16 +57,30 @@ def solve_all(
 def _solve(one: Tensor, y: Tensor, shares: Tensor, *, l2: float, start: Tensor, factor: Tensor) -> Tensor:
     """One group of models; `shares` [K, N] are w_n / n_k within the subset and 0 outside."""
     theta = start.repeat(len(shares), 1)
+    margin = theta @ one.T
+    rows, before = one.float(), torch.full((len(shares),), torch.inf, dtype=torch.float64)
     tolerance = TOLERANCE * shares.sum(1).clamp(min=1.0)
     for _ in range(NEWTON_STEPS):
-        p = torch.sigmoid(theta @ one.T)
+        p = torch.sigmoid(margin)
         gradient = (shares * (p - y)) @ one + l2 * theta
-        active = gradient.norm(dim=1) > tolerance
+        norm = gradient.norm(dim=1)
+        active = norm > tolerance
         if not bool(active.any()):
             return theta
-        curvature = shares * p * (1 - p)
-        step = _directions(one, curvature, gradient, l2=l2, factor=factor, tolerance=torch.where(active, tolerance, 1))
-        theta = _searched(one, y, shares, l2, at=theta, step=step, gradient=gradient)
+        if bool((active & (norm > 0.5 * before)).any()):
+            rows = one  # single precision does not carry these models any further
+        before = norm
+        curvature = (shares * p * (1 - p)).to(rows.dtype)
+        open_ = torch.where(active, tolerance, 1)
+        step = _directions(rows, curvature, gradient, l2=l2, factor=factor, tolerance=open_)
+        moved = step @ one.T
+        # Where no margin moves by more than SURE, the curvature changes by less than e^SURE < 2 (Bach, Electron. J.
+        # Statist. 4 (2010) 384, proposition 1), so that the full step lowers every objective and nothing is tried.
+        if float(moved.abs().max()) <= _SURE:
+            theta, margin = theta - step, margin - moved
+        else:
+            theta = _searched(one, y, shares, l2, at=theta, step=step, gradient=gradient)
+            margin = theta @ one.T
     left = int(active.sum())
     raise NumericsError(f"{left} of {len(shares)} retrained logistic regressions did not converge; raise l2")
 
@@ -73,7 +88,11 @@ def _solve(one: Tensor, y: Tensor, shares: Tensor, *, l2: float, start: Tensor, 
 def _directions(
     x: Tensor, curvature: Tensor, gradient: Tensor, *, l2: float, factor: Tensor, tolerance: Tensor
 ) -> Tensor:
-    """H_k⁻¹ g_k [K, D] to a residual of min(0.05, √‖g‖)·‖g‖; zero for models whose gradient is within tolerance."""
+    """H_k⁻¹ g_k [K, D] to a residual of min(0.05, √‖g‖)·‖g‖; zero for models whose gradient is within tolerance.
+
+    Products with the rows run in the precision of `x`: single will mostly do, because the residual that is asked for is
+    coarser, and the gradient, which decides where the path ends, is double.
+    """
     norm = gradient.norm(dim=1)
     aim = torch.maximum(norm.sqrt().clamp(max=0.05) * norm, 0.1 * tolerance)
     found, residual = torch.zeros_like(gradient), gradient.clone()
@@ -83,7 +102,7 @@ def _directions(
         open_ = residual.norm(dim=1) > aim
         if not bool(open_.any()):
             break
-        bent = ((heading @ x.T) * curvature) @ x + l2 * heading
+        bent = (((heading.to(x.dtype) @ x.T) * curvature) @ x).double() + l2 * heading
         size = torch.where(open_, power / (heading * bent).sum(1), 0.0).unsqueeze(1)
         found = found + size * heading
         residual = residual - size * bent
