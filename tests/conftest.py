@@ -10,6 +10,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import platform
 import sys
+from collections.abc import Generator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -38,6 +39,15 @@ def pytest_configure(config: pytest.Config) -> None:
         given = [str(a) for a in config.invocation_params.args]
         chosen = " ".join(given[given.index(LAST_FLAG) + 1 :]) if LAST_FLAG in given else ""
         config.pluginmanager.register(ProofRecord(Path(folder), chosen), "proof-record")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Figures of numpy's types as Python's: xdist carries no others from a worker."""
+    report = yield
+    figures = report.user_properties
+    report.user_properties = [(name, value.item() if hasattr(value, "item") else value) for name, value in figures]
+    return report
 
 
 class ProofRecord:
