@@ -89,10 +89,16 @@ def seal(
     secrets = secrets_of(
         table, (*single, *columns), keys=(policy.data.id, policy.data.person),
         public=[*texts_in(result.policy), *(label for own in table.groupings.values() for label in own.labels)],
-        digests=[*result.stamp.digests.values(), *(artifact.sha256 for artifact in result.artifacts)],
+        digests=digests_of(result),
         minimum=policy.report.minimum_cell,
     )  # fmt: skip
     require_sealed(public, result, secrets, again=again)
+
+
+def digests_of(result: AuditResult) -> tuple[str, ...]:
+    """The digests that a result states, and the one in its run id."""
+    stated = (*result.stamp.digests.values(), *(artifact.sha256 for artifact in result.artifacts))
+    return (*stated, result.stamp.run_id.rpartition("-")[2])
 
 
 def key_of(table: Table) -> bytes:

@@ -26,6 +26,9 @@ NUMBER: Final = re.compile(
     r"(?<![\w.])[-+\N{MINUS SIGN}]?(?:\d{1,3}(?:[,\u202f\u00a0]\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w])"
 )
 _HEX: Final = "|".join(f"[0-9a-fA-F]{{{length}}}" for length in (128, 96, 64, 56, 40, 32))
+ABBREVIATED: Final = 8
+"""Digits from which the beginning of a public digest is known for one; an id in it stands there by chance."""
+_HEX_WORD: Final = re.compile(rf"(?<![0-9a-z])[0-9a-f]{{{ABBREVIATED},}}(?![0-9a-z])")
 HEX_DIGEST: Final = re.compile(rf"(?<![0-9A-Za-z])(?:{_HEX})(?![0-9A-Za-z])")
 BASE64_DIGEST: Final = re.compile(
     r"(?<![\w+/=.-])(?:[\w+/-]{43}=?|[\w+/-]{27}=?|[\w+/-]{22}(?:==)?|[\w+/-]{86}(?:==)?)(?![\w+/=.-])"
@@ -75,8 +78,13 @@ class Searcher:
             yield from self._numbers(content)
             yield from self._digests(text.content)
 
+    @cached_property
+    def _openings(self) -> frozenset[str]:
+        return frozenset(own[:k] for own in self.secrets.digests for k in range(ABBREVIATED, len(own) + 1))
+
     def _without_digests(self, content: str) -> str:
-        return HEX_DIGEST.sub(lambda m: "~~~~" if m[0] in self.secrets.digests else m[0], content)
+        """The text without the digests that may stand in it, whole or abbreviated."""
+        return _HEX_WORD.sub(lambda m: "~~~~" if m[0] in self._openings else m[0], content)
 
     def _windows(self, content: str, runs: list[tuple[int, int, str]], *, prose: bool) -> Iterator[tuple[str, str]]:
         """Ids and texts, whatever stands between their pieces; in code, as they are written."""
@@ -126,7 +134,7 @@ class Searcher:
     def _digests(self, content: str) -> Iterator[tuple[str, str]]:
         """Digests that the result does not state: a content hash of a record can be tried out."""
         for token in set(HEX_DIGEST.findall(content)):
-            if token.lower() not in self.secrets.digests and any(c.isdigit() for c in token):
+            if token.lower() not in self._openings and any(c.isdigit() for c in token):
                 yield ("digests", token)
         for token in set(BASE64_DIGEST.findall(content)):
             kinds = (str.isdigit, str.isupper, str.islower)

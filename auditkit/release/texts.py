@@ -26,6 +26,7 @@ _TAG: Final = re.compile(r"<[^<>]*>")
 _PATH: Final = re.compile(
     r"""\s(?:d|points|transform|viewBox|x|y|x1|x2|y1|y2|cx|cy|r|width|height)=("[^"]*"|'[^']*')"""
 )
+_DATA: Final = re.compile(r"data:[\w.+/-]+;base64,([A-Za-z0-9+/=]+)")
 _CALLS: Final = re.compile(r"translate|scale|rotate|matrix|px|pt|%")
 _NUMERIC: Final = re.compile(r"[\sMmLlHhVvCcSsQqTtAaZz0-9eE.,+()-]*")
 _INVISIBLE: Final = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
@@ -67,6 +68,10 @@ def _of(text: str, depth: int) -> Iterator[Text]:
     if len(text) < LEAST:
         return
     paths: list[str] = []
+    if "base64," in text:
+        for found in _DATA.finditer(text):
+            yield from _embedded(found[1], depth)
+        text = _DATA.sub(" ", text)
     if "<" in text and ">" in text:
         bare = html.unescape(_PATH.sub(lambda found: _kept(found, paths), text))
         yield Text(_INVISIBLE.sub("", bare))
@@ -77,6 +82,19 @@ def _of(text: str, depth: int) -> Iterator[Text]:
     if depth:
         for inner in _coded(text):
             yield from _of(inner, depth - 1)
+
+
+def _embedded(coded: str, depth: int) -> Iterator[Text]:
+    """A file that stands in the text as a `data:` address: what it says where it can be read, else its bytes.
+
+    Its letters as they are coded are code: among the hundred thousand of a font any short id occurs by chance.
+    """
+    content = _from_base64(coded)
+    yield Text(coded, prose=False)
+    read = list(_readable(content))
+    yield from (text for inner in read for text in (_of(inner, depth - 1) if depth else ()))
+    if not read:
+        yield code(content)
 
 
 def _kept(found: re.Match[str], paths: list[str]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,8 +19,8 @@ from auditkit.errors import IntegrityError
 from auditkit.preflight import prepare_data
 from auditkit.release import door
 from auditkit.release.search import Searcher
-from auditkit.release.secrets import Secrets, secrets_of, texts_in
-from auditkit.release.selftest import complaints
+from auditkit.release.secrets import RUN, Secrets, secrets_of, texts_in
+from auditkit.release.selftest import _with_digests, complaints
 from auditkit.release.texts import Text, texts_of
 from auditkit.result import AuditResult
 from auditkit.run import PAGE, run
@@ -56,10 +58,9 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
     loaded, table = prepare_data(folder / "small.yaml")
     result = done.result
     arrays = restricted(done.folder)
-    digests = [*result.stamp.digests.values(), *(artifact.sha256 for artifact in result.artifacts)]
     secrets = secrets_of(
         table, arrays, keys=(loaded.policy.data.id, loaded.policy.data.person), public=texts_in(result.policy),
-        digests=digests, minimum=10,
+        digests=door.digests_of(result), minimum=10,
     )  # fmt: skip
     single = np.concatenate([a.ravel() for a in arrays if a.dtype == np.float64 and a.ndim == 1])
     lines = tuple((folder / "train.csv").read_text().splitlines()[1:])
@@ -102,9 +103,7 @@ def test_what_is_smuggled_is_found(audited: Audited) -> None:
 
 @pytest.mark.prove
 @pytest.mark.timeout(1800)
-def test_two_hundred_mutations_are_all_found(
-    audited: Audited, record_property: Callable[[str, object], None]
-) -> None:
+def test_two_hundred_mutations_are_all_found(audited: Audited, record_property: Callable[[str, object], None]) -> None:
     escaped, kinds = missed(audited, 200, seed=2)
     record_property("mutations of public files found, of 200", 200 - len(escaped))
     assert sum(kinds.values()) == 200
@@ -139,9 +138,7 @@ def many(count: int) -> Secrets:
 
 
 @pytest.mark.prove
-def test_a_hundred_thousand_ids_take_seconds(
-    audited: Audited, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_hundred_thousand_ids_take_seconds(audited: Audited, record_property: Callable[[str, object], None]) -> None:
     content = audited[0].files[HTML]
     searcher = Searcher(many(100_000))
     began = time.process_time()
@@ -165,3 +162,48 @@ def test_short_numbers_as_ids_are_counted_as_unchecked_and_give_no_alarm(audited
 @pytest.mark.parametrize("said", ["share 0.25", "0.3333333333333333", "1,234 records", "A 4 page report", "P < 0.05"])
 def test_ordinary_numbers_and_words_are_no_alarm(audited: Audited, said: str) -> None:
     assert Searcher(audited[2]).found([Text(said)]) == ()
+
+
+def knowing(*ids: str, digests: tuple[str, ...] = ()) -> Searcher:
+    """A searcher for these ids among these public digests."""
+    known = frozenset(ids)
+    return Searcher(
+        Secrets(
+            ids=frozenset(key.replace("-", "") for key in known), literal=known, numbers=frozenset(), texts=frozenset(),
+            values=frozenset(), answers=np.empty(0), unchecked=0, digests=frozenset(digests),
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("shown", [10, 16, 32, 64])
+def test_an_id_inside_a_public_digest_stands_there_by_chance(shown: int) -> None:
+    digest = "7db796ced6a19934" + 48 * "0"
+    searcher = knowing("a-19934", digests=(digest,))
+    assert searcher.found([Text(f"evidence {digest[:shown]} (first {shown} of 64 digits)")]) == ()
+    assert searcher.found([Text(f"evidence {digest[:shown]} of a-19934")]) == ("1 ids or rare texts",)
+    assert "1 ids" in searcher.found([Text(f"evidence {digest[1:16]}")])
+
+
+def test_an_id_in_a_coded_font_stands_there_by_chance_and_in_a_coded_figure_it_does_not() -> None:
+    font = base64.b64decode("d09GMgABa19934/+" * 4)
+    figure = b"<svg><text>a-19934</text></svg>"
+    for content, found in (
+        (font, ()),
+        (figure, ("1 ids or rare texts",)),
+        (b"\xff\xd8 a-19934 \xff\xd8", ("1 ids or rare texts",)),
+    ):
+        page = f'<style>src:url("data:font/woff2;base64,{base64.b64encode(content).decode()}")</style>'
+        assert knowing("a-19934").found(texts_of(page.encode())) == found
+
+
+def test_no_word_of_the_page_looks_like_an_id_of_a_letter_and_digits(audited: Audited) -> None:
+    """Hashes in the page would meet an id of this shape on some day, with other data, and stop an honest audit."""
+    world, result, secrets = audited
+    searcher = Searcher(_with_digests(secrets, world.files))
+    looks = {
+        run
+        for text in texts_of(world.files[HTML]) if text.prose
+        for run in RUN.findall(searcher._without_digests(text.content.lower()))
+        if re.search(r"[a-z]\d{5}", run)
+    }  # fmt: skip
+    assert looks == set(), result.stamp.run_id
