@@ -16,7 +16,7 @@ from auditkit import kept
 from auditkit.bank.types import Bank
 from auditkit.fairness import assess as fairness_room
 from auditkit.fairness.control import controls
-from auditkit.fairness.discovery.discover import discover, outcomes_of, person_codes
+from auditkit.fairness.discovery.discover import discover, outcomes_of
 from auditkit.fairness.proxies import proxies
 from auditkit.fairness.statutory import assess as statutory_room
 from auditkit.influence import assess as influence_room
@@ -37,6 +37,7 @@ from auditkit.result import Discovery, FairnessPart, InfluencePart, PrivacyPart,
 from auditkit.subject import trajectory
 from auditkit.subject.slices import on_training
 from auditkit.subject.substitution import guessed
+from auditkit.subject.persons import person_codes
 from auditkit.subject.types import Floats, Grouping, Predictions, Slice, Split, Subject, Table
 
 
@@ -149,7 +150,7 @@ def privacy(
     decisions: Floats | None = None
     if len(train) and subject.score is not None:
         decisions = subject.decide(table.frame.iloc[train])
-    return privacy_room.assess(
+    given = privacy_room.Given(
         predictions=predictions,
         train_labels=table.label[train] if len(train) else None,
         train_decisions=decisions,
@@ -174,6 +175,7 @@ def privacy(
         asked=guessed(subject, table, policy.privacy.infer),
         around=around(policy, subject, table, decisions, attributed=attributed, scores=scores),
     )
+    return privacy_room.assess(given)
 
 
 def around(

@@ -10,10 +10,10 @@ Subsets are independent draws, not complementary pairs: a pair would be one draw
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from auditkit.bank.types import Kind, Plan, Size
 from auditkit.errors import DataError
+from auditkit.subject.persons import person_codes
 from auditkit.subject.types import Ints, Mask, Table
 
 
@@ -29,7 +29,7 @@ def plan(table: Table, kind: Kind, size: Size, generator: np.random.Generator) -
         DataError: the pool has fewer than two persons (or, without persons, records), or `pool-halves` has no reserve.
     """
     rows = pool(table, kind)
-    persons = np.arange(len(rows)) if table.persons is None else _codes(table.persons[rows])
+    persons = np.arange(len(rows)) if table.persons is None else person_codes(table.persons[rows])
     if len(np.unique(persons)) < 2:
         raise DataError("random halves need at least two persons (or records) to draw from")
     drawn = np.stack([half(persons, generator) for _ in range(size.fitting + size.measuring)])
@@ -83,11 +83,3 @@ def pool(table: Table, kind: Kind) -> Ints:
     if not len(reserve):
         raise DataError("halves of training and reserve records need a reserve (data.reserve)")
     return np.sort(np.concatenate([table.rows("train"), reserve]))
-
-
-def _codes(persons: np.ndarray[tuple[int], np.dtype[np.object_]]) -> Ints:
-    """Persons as integers; a row without a person is a person of its own."""
-    codes = pd.factorize(persons)[0].astype(np.int64)
-    unknown = codes < 0
-    codes[unknown] = codes.max(initial=0) + 1 + np.arange(int(unknown.sum()))
-    return codes

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from auditkit.fairness import calibration, disclosure, scores
 from auditkit.fairness.cells import Cells
 from auditkit.fairness.groups import standing
-from auditkit.fairness.scored import Scored, person_codes
+from auditkit.fairness.scored import Scored
 from auditkit.fairness.setting import Setting
 from auditkit.policy.schema import FairnessSettings
 from auditkit.result import FairnessPart, Measurement, MetricNote, ScoreGroup, Series
+from auditkit.subject.persons import person_codes
 from auditkit.subject.types import Floats, Grouping
 
 DIGITS = 10

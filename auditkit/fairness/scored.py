@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from auditkit.fairness.groups import closed_note
 from auditkit.fairness.setting import Setting
@@ -56,17 +54,6 @@ class Scored:
             return 0.0
         truth = self.truth[self.of(group)]
         return rate_step(trials=int(min((truth == 1).sum(), (truth == 0).sum())), minimum=self.setting.minimum_cell)
-
-
-def person_codes(persons: NDArray[np.object_] | None, rows: int) -> Ints:
-    """[M] codes from 0; a record whose person is missing is its own person."""
-    if persons is None:
-        return np.arange(rows, dtype=np.int64)
-    codes, found = pd.factorize(persons)
-    alone = codes < 0
-    codes = codes.astype(np.int64)
-    codes[alone] = len(found) + np.arange(int(alone.sum()))
-    return codes
 
 
 def rows(scored: Scored, name: str, make: Make, *, unit: str, bounds: tuple[float, float]) -> Iterator[Measurement]:

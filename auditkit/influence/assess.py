@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 
 from auditkit.bank.types import Bank
@@ -23,6 +22,7 @@ from auditkit.influence.ways import Found, NotAtHand, Rank, of_audited, of_bank,
 from auditkit.pieces import Keep, Nothing, Under
 from auditkit.processes import ALONE, Processes
 from auditkit.result import InfluencePart
+from auditkit.subject.persons import person_codes
 from auditkit.subject.types import Floats, Ints, Slice, Subject, Table
 
 _NOWHERE = Nothing()
@@ -105,7 +105,7 @@ def assess(
     columns = describe(
         table.frame, table.label, table.groupings, train, compare=settings.compare, features=subject.features
     )
-    persons = None if table.persons is None else pd.factorize(table.persons[train])[0].astype(np.int64)
+    persons = None if table.persons is None else person_codes(table.persons[train])
     whose = None if table.persons is None else table.persons[evaluation]
     told = releases(targets, table.groupings, evaluation, whose, minimum=settings.minimum_cell)
     part, arrays = run.part(targets, told, columns, persons, settings), run.arrays(train, targets)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditkit.influence.targets import Target
+from auditkit.subject.persons import person_codes
 from auditkit.subject.types import Grouping, Ints, Mask
 
 
@@ -44,7 +45,7 @@ def releases(
         targets: weights [M]. groupings: membership of all rows. rows: [M] positions of the evaluation rows.
         persons: [M] persons, or None where every record is a person of its own. minimum: minimum cell in persons.
     """
-    codes = np.arange(len(rows)) if persons is None else np.unique(persons.astype(str), return_inverse=True)[1]
+    codes = person_codes(persons, len(rows))
     told = [np.ones(len(rows), dtype=np.bool_), *_groups(groupings, rows, codes, minimum)]
     found = []
     for target in targets:

@@ -33,8 +33,9 @@ from threadpoolctl import threadpool_limits
 from auditkit.bank.margins import margins
 from auditkit.privacy.contrasts import beside, difference
 from auditkit.privacy.describing import numbers
-from auditkit.privacy.disclosure import published_rate, small, support
+from auditkit.privacy.disclosure import published_rate, small
 from auditkit.result import AttributeInference, Estimate, InferencePart
+from auditkit.subject.persons import support
 from auditkit.subject.types import UNKNOWN, Floats, Ints, Mask, Split
 
 if TYPE_CHECKING:

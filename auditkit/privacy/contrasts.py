@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 
 from auditkit.privacy.clustered import exact_limits, rate
-from auditkit.privacy.disclosure import published_rate, rows_per_person, small, support
+from auditkit.privacy.disclosure import published_rate, rows_per_person, small
 from auditkit.result import Estimate
+from auditkit.subject.persons import support
 from auditkit.subject.types import Ints, Mask
 
 DIFFERENCE: Final = "square-and-add (Zou and Donner) of exact limits by person"

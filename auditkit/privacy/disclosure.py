@@ -14,12 +14,8 @@ import numpy as np
 
 from auditkit.privacy.clustered import exact_limits, rate
 from auditkit.result import Estimate
+from auditkit.subject.persons import support
 from auditkit.subject.types import Ints, Mask
-
-
-def support(rows: Mask, persons: Ints | None) -> int:
-    """Persons among the rows; rows where no person is known."""
-    return int(rows.sum()) if persons is None else len(np.unique(persons[rows]))
 
 
 def small(count: int, minimum: int) -> bool:

@@ -19,9 +19,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from auditkit.privacy.disclosure import published_rate, small, support
+from auditkit.privacy.disclosure import published_rate, small
 from auditkit.privacy.distance import Distinct, distinct, median_nearest
 from auditkit.result import Duplicates
+from auditkit.subject.persons import support
 from auditkit.subject.types import Ints, Mask
 
 TRAIN: Final = "train"

@@ -26,13 +26,14 @@ from scipy import stats
 
 from auditkit.privacy.attacks.lira import log_ratio
 from auditkit.privacy.clustered import exact_limits, repeats
-from auditkit.privacy.disclosure import isolates, published_rate, small, support
+from auditkit.privacy.disclosure import isolates, published_rate, small
 from auditkit.privacy.membership import Retrained, Scores
 from auditkit.privacy.registry import ATTACKS
 from auditkit.privacy.strength import Sides, needed
 from auditkit.privacy.trial import PLAIN, Tried
 from auditkit.result import EpsilonBound, Estimate
 from auditkit.stats import roc
+from auditkit.subject.persons import support
 from auditkit.subject.types import Ints, Mask
 
 AUDITED: Final = "privacy.epsilon_lower_bound"

@@ -20,9 +20,10 @@ from scipy import stats
 from auditkit.policy.schema import PrivacySettings
 from auditkit.privacy import risk
 from auditkit.privacy.composition import compose
-from auditkit.privacy.disclosure import isolates, published_rate, support
+from auditkit.privacy.disclosure import isolates, published_rate
 from auditkit.privacy.membership import Retrained, Scores
 from auditkit.result import Estimate, Exposure, Measurement, RiskBand
+from auditkit.subject.persons import support
 from auditkit.subject.types import Floats, Grouping, Ints, Mask
 
 SHARE: Final = "privacy.exposed_share"

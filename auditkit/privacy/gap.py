@@ -7,8 +7,8 @@ from math import sqrt
 import numpy as np
 
 from auditkit.privacy.clustered import Mean, difference, mean, rate
-from auditkit.privacy.disclosure import support
 from auditkit.result import Estimate, Measurement
+from auditkit.subject.persons import support
 from auditkit.subject.types import Floats, Ints, Mask
 
 LOSS_METHOD = "Welch's t interval, variance by person"

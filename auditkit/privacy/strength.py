@@ -15,11 +15,12 @@ from typing import Final
 import numpy as np
 
 from auditkit.privacy.clustered import auc_variance, repeats
-from auditkit.privacy.disclosure import published_rate, rows_per_person, support
+from auditkit.privacy.disclosure import published_rate, rows_per_person
 from auditkit.privacy.membership import Scores
 from auditkit.result import Estimate, Point, ResolutionRow, Series
 from auditkit.stats import roc
 from auditkit.stats.intervals import critical
+from auditkit.subject.persons import support
 from auditkit.subject.types import Ints, Mask
 
 EXPECTED_FALSE_POSITIVES: Final = 10

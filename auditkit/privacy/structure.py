@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from auditkit.privacy.composition import splits
-from auditkit.privacy.disclosure import isolates, published_rate, small, support
+from auditkit.privacy.disclosure import isolates, published_rate, small
 from auditkit.privacy.distance import is_number
 from auditkit.result import Estimate, StructuralCheck, Structure
+from auditkit.subject.persons import support
 from auditkit.subject.types import Floats, Grouping, Ints, Mask
 
 AT_LEAST: Final = (2, 6, 11)

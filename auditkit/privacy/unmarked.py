@@ -12,10 +12,10 @@ from typing import Final
 import numpy as np
 
 from auditkit.privacy import risk
-from auditkit.privacy.disclosure import support
 from auditkit.privacy.exposure import Exposed, bands
 from auditkit.privacy.membership import Retrained
 from auditkit.result import Estimate, Exposure
+from auditkit.subject.persons import support
 from auditkit.subject.types import Ints
 
 NO_MARKS: Final = (

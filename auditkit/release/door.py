@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from auditkit.policy.schema import Policy
 from auditkit.release.cells import Cells, cells_of, content_of, marks_of
 from auditkit.release.guard import Guarded, Parts, guard
-from auditkit.release.secrets import secrets_of, texts_in
+from auditkit.release.secrets import counts_in, secrets_of, texts_in
 from auditkit.release.selftest import STATEMENT, Again, require_sealed
 from auditkit.result import AuditResult, Fact
 from auditkit.subject.types import Predictions, Slice, Table
@@ -88,7 +88,8 @@ def seal(
     columns = (frame[name].to_numpy() for frame in tables.values() for name in frame.columns)
     secrets = secrets_of(
         table, (*single, *columns), keys=(policy.data.id, policy.data.person),
-        public=[*texts_in(result.policy), *(label for own in table.groupings.values() for label in own.labels)],
+        public=[*texts_in(result.policy), *(label for own in table.groupings.values() for label in own.labels),
+            *counts_in(result.model_dump())],
         digests=digests_of(result),
         minimum=policy.report.minimum_cell,
     )  # fmt: skip

@@ -115,6 +115,18 @@ def texts_in(value: object) -> Iterable[str]:
         yield str(value)
 
 
+def counts_in(value: object) -> Iterable[str]:
+    """Every whole number that a result has a field for: a count of millions may be somebody's number as well."""
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from counts_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from counts_in(inner)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield str(value)
+
+
 def _plain(text: str) -> str:
     return "".join(RUN.findall(text.lower()))
 

@@ -10,14 +10,15 @@ import numpy as np
 from auditkit.bank.types import Bank
 from auditkit.errors import AuditError
 from auditkit.policy.remedies import RemedySettings
-from auditkit.privacy.disclosure import small, support
-from auditkit.remedies.people import People, codes
+from auditkit.privacy.disclosure import small
+from auditkit.remedies.people import People
 from auditkit.remedies.propose import Proposal, proposals
 from auditkit.remedies.registry import WAYS
 from auditkit.remedies.types import Material
 from auditkit.remedies.verify import first, verify
 from auditkit.result import RemediesPart, Remedy
 from auditkit.subject.adapters.tabular import TabularSubject
+from auditkit.subject.persons import person_codes, support
 from auditkit.subject.types import Ints, Mask, Subject, Table
 
 FOREIGN: Final = (
@@ -63,7 +64,7 @@ def assess(
         why = f"fewer than {FEWEST} retrained models to pair"
     if why or bank is None or not isinstance(subject, TabularSubject):
         return RemediesPart(status="not-applicable", reason=why)
-    persons = None if table.persons is None else codes(table.persons[bank.plan.rows])
+    persons = None if table.persons is None else person_codes(table.persons[bank.plan.rows])
     material = Material(
         subject, table, first(bank, settings.models), exposed, clusters, persons, people.minimum_cell, generator
     )

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from auditkit.fairness import disclosure
 from auditkit.fairness.cells import cell_of, count
@@ -18,6 +16,7 @@ from auditkit.remedies import changes
 from auditkit.result import Change, Estimate
 from auditkit.result.remedies import Unit
 from auditkit.stats.rounding import TOO_FEW, rate_step, rounded
+from auditkit.subject.persons import person_codes
 from auditkit.subject.types import Floats, Grouping, Ints, Predictions, Table
 
 FAIRNESS: Final = "fairness."
@@ -48,7 +47,7 @@ def people_of(
     asked = [(rule.measure, rule.on) for rule in policy.rules if rule.measure.startswith(FAIRNESS) and rule.on]
     return People(
         truth=table.label[rows],
-        persons=np.arange(len(rows)) if table.persons is None else codes(table.persons[rows]),
+        persons=np.arange(len(rows)) if table.persons is None else person_codes(table.persons[rows]),
         groupings=groupings,
         threshold=policy.model.threshold,
         settings=policy.fairness,
@@ -56,14 +55,6 @@ def people_of(
         predictions=predictions,
         asked=tuple((measure, on) for measure, on in dict.fromkeys(asked) if on in groupings),
     )
-
-
-def codes(persons: NDArray[np.object_]) -> Ints:
-    """Persons as integers; a row without a person is a person of its own."""
-    found = pd.factorize(persons)[0].astype(np.int64)
-    unknown = found < 0
-    found[unknown] = found.max(initial=0) + 1 + np.arange(int(unknown.sum()))
-    return found
 
 
 def fairness_changes(people: People, before: Floats, after: Floats) -> tuple[Change, ...]:

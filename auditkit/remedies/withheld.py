@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from auditkit.privacy.disclosure import small, support
+from auditkit.privacy.disclosure import small
 from auditkit.remedies.types import Material
+from auditkit.subject.persons import support
 from auditkit.subject.types import Mask
 
 

@@ -11,6 +11,7 @@ from auditkit.policy.schema import Policy
 from auditkit.result import DataPart, Estimate, Fact, Measurement, ModelPart, SplitFacts
 from auditkit.stats.intervals import critical, design_effect, wilson, wilson_bounds
 from auditkit.stats.rounding import coarse_rate
+from auditkit.subject.persons import person_codes, support
 from auditkit.subject.types import Check, Floats, Mask, Predictions, Slice, Split, Subject, Table
 
 EMPTY_SLICE: Final = "no evaluation record passes the filter: nothing is traced back from it"
@@ -56,7 +57,7 @@ def describe_model(
     whose = None if persons is None else persons[known]
     estimate, parts = _rate(decision[known] == truth[known], whose, level=level), tuple[str, ...]()
     cells = [(truth == t) & (decision == d) for t in (0.0, 1.0) for d in (0.0, 1.0)]
-    if min(_persons(cell, persons) for cell in cells) < minimum:
+    if min(support(cell, persons) for cell in cells) < minimum:
         estimate = coarse_rate(estimate, trials=int(known.sum()), minimum=minimum)
         parts = (f"rounded: a cell of truth and decision is below {minimum} persons",)
     accuracy = Measurement(measure="model.accuracy", estimate=estimate, unit="rate", parts=parts)
@@ -75,7 +76,7 @@ def _split_facts(table: Table, split: Split, *, level: float, minimum: int) -> S
     favourable: Estimate | None = None
     if known.any():
         favourable = _rate(label[known] == 1.0, None if whose is None else whose[known], level=level)
-        if min(_persons(label == state, whose) for state in (0.0, 1.0)) < minimum:
+        if min(support(label == state, whose) for state in (0.0, 1.0)) < minimum:
             favourable = coarse_rate(favourable, trials=int(known.sum()), minimum=minimum)
     missing = int(table.frame.iloc[rows].isna().to_numpy().sum())
     return SplitFacts(
@@ -87,7 +88,7 @@ def _split_facts(table: Table, split: Split, *, level: float, minimum: int) -> S
 def _rate(hits: Mask, persons: NDArray[np.object_] | None, *, level: float) -> Estimate:
     """Wilson's interval; where persons repeat, n is divided by the design effect, as in the fairness part."""
     exact = wilson(events=int(hits.sum()), n=len(hits), level=level)
-    codes = None if persons is None else np.unique(persons.astype(str), return_inverse=True)[1]
+    codes = None if persons is None else person_codes(persons)
     if codes is None or exact.value is None or codes.max(initial=-1) + 1 == len(hits):
         return exact
     records = np.bincount(codes)
@@ -96,11 +97,6 @@ def _rate(hits: Mask, persons: NDArray[np.object_] | None, *, level: float) -> E
     low, high = wilson_bounds(rate=exact.value, n=len(hits) / effect, z=critical(level))
     method = f"{exact.method}, n divided by the design effect {effect:.2f} of repeated persons"
     return exact.model_copy(update={"low": low, "high": high, "method": method})
-
-
-def _persons(rows: Mask, persons: NDArray[np.object_] | None) -> int:
-    """Persons among the rows; rows where no person is known."""
-    return int(rows.sum()) if persons is None else len(set(persons[rows].tolist()))
 
 
 def _count(count: int, minimum: int) -> str:

@@ -11,12 +11,13 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from auditkit.fairness.calibration import binned, error
 from auditkit.fairness.cells import cell_of, count
 from auditkit.fairness.groups import standing
-from auditkit.fairness.scored import Scored, person_codes
+from auditkit.fairness.scored import Scored
 from auditkit.fairness.scores import standardised
 from auditkit.fairness.setting import Setting
 from auditkit.policy.measures import MEASURES
 from auditkit.policy.schema import FairnessSettings
 from auditkit.result import FairnessPart, ScoreGroup
+from auditkit.subject.persons import person_codes
 from auditkit.subject.types import Predictions
 from tests.fairness.evaluations import estimate, grouping, part, predictions
 

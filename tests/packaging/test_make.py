@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -91,12 +90,10 @@ def test_a_fresh_clone_installs_torch_first_under_the_constraints(checkout: Chec
     assert all("-c constraints.txt" in call for call in installs)
 
 
-def test_the_second_run_does_nothing_and_takes_no_time(checkout: Checkout) -> None:
+def test_the_second_run_does_nothing(checkout: Checkout) -> None:
     checkout.make("setup")
-    start = time.monotonic()
     done = checkout.make("setup")
     assert (done.returncode, done.stdout, checkout.calls()) == (0, "", [])
-    assert time.monotonic() - start < 3
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])

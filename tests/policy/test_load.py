@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +251,10 @@ def test_the_worked_and_the_good_policies_load() -> None:
     assert str(quarterly.policy.rules[1].waiver.expires) == "2027-05-31"  # type: ignore[union-attr]
 
 
-def test_forty_policies_on_one_base_are_checked_in_time(here: Path) -> None:
+@pytest.mark.prove
+def test_forty_policies_on_one_base_are_checked_in_time(
+    here: Path, record_property: Callable[[str, object], None]
+) -> None:
     slices = "".join(
         f"  s{i}: {{where: \"sex = 'female' AND income > {i} AND decision = 0\", why: Slice {i}}}\n" for i in range(10)
     )
@@ -258,10 +262,12 @@ def test_forty_policies_on_one_base_are_checked_in_time(here: Path) -> None:
     for number in range(40):
         text = f"extends: base.yaml\nname: Audit {number}\nseed: {number}\n"
         Path(f"p{number}.yaml").write_text(text, encoding="utf-8")
-    start = time.perf_counter()
+    start = time.process_time()
     digests = {load(Path(f"p{number}.yaml")).digest for number in range(40)}
     assert len(digests) == 40
-    assert time.perf_counter() - start < 10
+    seconds = time.process_time() - start
+    record_property("forty policies loaded, CPU s", seconds)
+    assert seconds < 10
 
 
 @pytest.mark.parametrize(

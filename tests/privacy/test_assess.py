@@ -10,7 +10,7 @@ import pytest
 
 from auditkit.errors import NumericsError
 from auditkit.policy.schema import Deployment, PrivacySettings
-from auditkit.privacy.assess import assess
+from auditkit.privacy.assess import Given, assess
 from auditkit.privacy.membership import Retrained
 from auditkit.privacy.registry import ATTACKS
 from auditkit.result import NOT_STATED, PrivacyPart
@@ -23,7 +23,7 @@ def _values(part: PrivacyPart) -> dict[str, float | None]:
 
 def test_one_assessment_says_everything_it_should(make_world: Callable[..., dict[str, Any]]) -> None:
     world = make_world(0)
-    part, arrays = assess(**world)
+    part, arrays = assess(Given(**world))
     values = _values(part)
     assert part.status == "assessed"
     assert set(values) == {
@@ -53,9 +53,9 @@ def test_one_assessment_says_everything_it_should(make_world: Callable[..., dict
 def test_the_same_generator_gives_the_same_part_and_another_half_otherwise(
     make_world: Callable[..., dict[str, Any]],
 ) -> None:
-    one, arrays = assess(**make_world(1))
-    again, _ = assess(**make_world(1))
-    other, changed = assess(**(make_world(1) | {"generator": np.random.default_rng(99)}))
+    one, arrays = assess(Given(**make_world(1)))
+    again, _ = assess(Given(**make_world(1)))
+    other, changed = assess(Given(**(make_world(1) | {"generator": np.random.default_rng(99)})))
     assert one == again
     assert (arrays["attack_setting_half"] != changed["attack_setting_half"]).any()
     assert one.measurements[0] == other.measurements[0]
@@ -68,7 +68,7 @@ def test_without_a_reserve_every_attack_row_says_why_and_the_rest_stands(
     p = world["predictions"]
     world["predictions"] = Predictions(p.decision, p.score, p.truth, p.loss, p.loss_train, None)
     del world["features"]["reserve"]
-    part, arrays = assess(**world)
+    part, arrays = assess(Given(**world))
     rows = {row.measure: row.estimate for row in part.measurements if not row.on}
     for measure in ("privacy.attack_auc", "privacy.tpr_at_fpr_0.01"):
         assert rows[measure].value is None
@@ -88,7 +88,7 @@ def test_decisions_alone_are_not_applicable(make_world: Callable[..., dict[str, 
         "train_decisions": None, "features": {}, "groupings": {}, "self_influence": None,
         "no_self_influence": "no model was brought",
     }  # fmt: skip
-    part, arrays = assess(**world)
+    part, arrays = assess(Given(**world))
     assert part.status == "not-applicable"
     assert "only decisions" in part.reason
     assert part.screen is not None and part.screen.reason == "no model was brought"
@@ -100,7 +100,8 @@ def test_decisions_alone_are_not_applicable(make_world: Callable[..., dict[str, 
 def test_without_self_influence_the_screen_says_why_and_has_no_measurement(
     make_world: Callable[..., dict[str, Any]],
 ) -> None:
-    part, arrays = assess(**(make_world(4) | {"self_influence": None, "no_self_influence": "trees have no gradients"}))
+    absent = {"self_influence": None, "no_self_influence": "trees have no gradients"}
+    part, arrays = assess(Given(**(make_world(4) | absent)))
     assert part.screen is not None
     assert (part.screen.status, part.screen.reason) == ("not-applicable", "trees have no gradients")
     assert "privacy.screen_share" not in _values(part)
@@ -109,13 +110,13 @@ def test_without_self_influence_the_screen_says_why_and_has_no_measurement(
 
 
 def test_the_threat_model_tells_what_is_stated_and_what_is_not(make_world: Callable[..., dict[str, Any]]) -> None:
-    rows = dict(assess(**make_world(5))[0].threat_model)
+    rows = dict(assess(Given(**make_world(5)))[0].threat_model)
     assert rows["Attacker"] == rows["Model released"] == NOT_STATED
     stated = make_world(5) | {
         "deployment": Deployment(model_access="probabilities to staff", released=False),
         "settings": PrivacySettings(attacker="A member of staff"),
     }
-    rows = dict(assess(**stated)[0].threat_model)
+    rows = dict(assess(Given(**stated))[0].threat_model)
     assert rows["Attacker"] == "A member of staff"
     assert rows["Access to the model, as stated"] == "probabilities to staff"
     assert rows["Model released"] == "No"
@@ -128,7 +129,7 @@ def test_persons_keep_to_one_half_and_the_unit_is_said(make_world: Callable[...,
         name: np.array([f"{name}-{i // 3}" for i in range(len(frame))], dtype=object)
         for name, frame in world["features"].items()
     }
-    part, arrays = assess(**world)
+    part, arrays = assess(Given(**world))
     half = arrays["attack_setting_half"].reshape(-1, 3)
     assert (half == half[:, :1]).all()
     assert "several" in dict(part.threat_model)["Unit of privacy"]
@@ -142,7 +143,7 @@ def test_a_loss_that_is_not_finite_is_refused(field: str, make_world: Callable[.
     world = make_world(7)
     getattr(world["predictions"], field)[3] = np.nan
     with pytest.raises(NumericsError, match="not finite for 1 of"):
-        assess(**world)
+        assess(Given(**world))
 
 
 def test_the_room_loads_no_torch() -> None:
@@ -175,7 +176,7 @@ def test_where_persons_have_several_records_marks_are_made_by_person(
         name: np.array([f"{name}-{i // 3}" for i in range(len(frame))], dtype=object)
         for name, frame in world["features"].items()
     }
-    part, arrays = assess(**_with_retrained(world, planted=90))
+    part, arrays = assess(Given(**_with_retrained(world, planted=90)))
     assert part.exposure is not None and part.exposure.persons is not None and part.exposure.who is not None
     persons = part.exposure.persons
     assert persons.status == "assessed" and persons.persons == 200 and "person's" in part.exposure.rule
@@ -195,7 +196,7 @@ def test_where_no_person_has_several_records_nothing_is_doubled(make_world: Call
         name: np.array([f"{name}-{i}" for i in range(len(frame))], dtype=object)
         for name, frame in world["features"].items()
     }
-    part, arrays = assess(**_with_retrained(world, planted=60))
+    part, arrays = assess(Given(**_with_retrained(world, planted=60)))
     assert part.exposure is not None and part.exposure.persons is not None
     assert "no person has several records" in part.exposure.persons.reason and "record's" in part.exposure.rule
     assert "person_risk" not in arrays and arrays["exposed_flag"][:60].mean() > 0.8
@@ -204,7 +205,7 @@ def test_where_no_person_has_several_records_nothing_is_doubled(make_world: Call
 def test_records_without_a_person_are_persons_of_their_own(make_world: Callable[..., dict[str, Any]]) -> None:
     world = make_world(11)
     world["persons"] = {name: np.array([None] * len(frame), dtype=object) for name, frame in world["features"].items()}
-    part, _ = assess(**world)
+    part, _ = assess(Given(**world))
     assert part.structure is not None
     means = {check.name: check.estimate.value for check in part.structure.checks}
     assert means["Records per person, on average"] == 1.0

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditkit.privacy.assess import assess
+from auditkit.privacy.assess import Given, assess
 from auditkit.result import PrivacyPart
 
 
@@ -31,7 +31,7 @@ def test_no_count_below_the_minimum_cell_is_ever_published(  # noqa: PLR0917
             name: np.array([f"{name}{i // rows}" for i in range(len(frame))], dtype=object)
             for name, frame in world["features"].items()
         }
-    part, _ = assess(**world)
+    part, _ = assess(Given(**world))
     document = part.model_dump(mode="json")
     for path, value in _leaves(document):
         if isinstance(value, int) and not isinstance(value, bool):

@@ -11,7 +11,7 @@ import pytest
 
 from auditkit.policy.schema import Deployment, PrivacySettings
 from auditkit.policy.settings import Claimed
-from auditkit.privacy.assess import assess
+from auditkit.privacy.assess import Given, assess
 from auditkit.privacy.membership import Retrained
 from auditkit.privacy.one_run import Planted
 from auditkit.privacy.registry import ATTACKS
@@ -90,7 +90,7 @@ def test_an_assessment_with_models_canaries_and_a_claim_holds_them_against_each_
         "planted": Planted(coins + 0.01 * rng.normal(size=200), coins, among=400, rule="A rule"),
         "settings": PrivacySettings(claimed=Claimed(epsilon=0.5, delta=1e-6, unit="record", accountant="RDP")),
     }
-    part, _ = assess(**world)
+    part, _ = assess(Given(**world))
     assert part.epsilon is not None and part.epsilon.claim is not None and part.epsilon.canaries is not None
     rows = {bound.name: bound for bound in part.epsilon.bounds}
     assert {bound.delta for bound in rows.values()} == {1e-6}

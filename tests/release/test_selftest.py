@@ -19,7 +19,7 @@ from auditkit.errors import IntegrityError
 from auditkit.preflight import prepare_data
 from auditkit.release import door
 from auditkit.release.search import Searcher
-from auditkit.release.secrets import RUN, Secrets, secrets_of, texts_in
+from auditkit.release.secrets import RUN, Secrets, counts_in, secrets_of, texts_in
 from auditkit.release.selftest import _with_digests, complaints
 from auditkit.release.texts import Text, texts_of
 from auditkit.result import AuditResult
@@ -207,3 +207,14 @@ def test_no_word_of_the_page_looks_like_an_id_of_a_letter_and_digits(audited: Au
         if re.search(r"[a-z]\d{5}", run)
     }  # fmt: skip
     assert looks == set(), result.stamp.run_id
+
+
+def test_a_count_of_millions_that_is_also_a_row_number_gives_no_alarm() -> None:
+    frame = pd.DataFrame({"income": [1.0, 2.0, 3.0]})
+    ids = np.array(["1234567", "7654321"], dtype=object)
+    table = type("T", (), {"frame": frame, "ids": ids, "persons": None})()
+    counts = list(counts_in({"n": 1234567, "shown": True, "text": "7654321", "rows": [{"n": 12}]}))
+    assert counts == ["1234567", "12"]
+    searcher = Searcher(secrets_of(table, [], keys=(), public=counts, digests=(), minimum=10))
+    assert searcher.found([Text('"n": 1234567')]) == ()
+    assert searcher.found([Text('"n": 7654321')]) == ("1 ids",)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,10 @@ def test_the_momentum_is_that_of_torch() -> None:
         torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
 
 
-def test_four_thousand_records_train_in_the_time_promised(book: Any, make_applications: Any) -> None:
+@pytest.mark.prove
+def test_four_thousand_records_train_in_the_time_promised(
+    book: Any, make_applications: Any, record_property: Callable[[str, object], None]
+) -> None:
     rng = np.random.default_rng(0)
     frame = make_applications(4000, 9, "t").assign(branch=[f"b{i}" for i in rng.integers(0, 50, 4000)])
     book.write(train=frame)
@@ -203,4 +207,6 @@ def test_four_thousand_records_train_in_the_time_promised(book: Any, make_applic
         policy = book.policy(model=model(book, **training))
         start = time.process_time()
         train_subject(policy, table, generator())
-        assert time.process_time() - start < limit
+        seconds = time.process_time() - start
+        record_property(f"4,000 records train, {training['module']}, CPU s", seconds)
+        assert seconds < limit

@@ -9,7 +9,8 @@ import numpy as np
 from scipy import stats
 
 from auditkit.result import Estimate
-from auditkit.stats.intervals import critical, wilson_bounds
+from auditkit.stats.intervals import critical, design_effect, wilson_bounds
+from auditkit.stats.mover import Bounded, difference
 from auditkit.subject.types import Floats, Ints, Mask
 
 
@@ -77,28 +78,26 @@ def _rate(outcome: Floats, mask: Mask, persons: Ints | None, *, level: float) ->
 
 
 def _newcombe(inside: Estimate, outside: Estimate, *, level: float) -> Estimate:
-    a, b = inside, outside
-    if a.value is None or b.value is None or None in (a.low, a.high, b.low, b.high):
-        return Estimate(value=None, level=level, withheld=a.withheld or b.withheld)
-    ends = [float(end) for end in (a.low, a.high, b.low, b.high) if end is not None]
-    difference = a.value - b.value
-    low = difference - float(np.hypot(a.value - ends[0], ends[3] - b.value))
-    high = difference + float(np.hypot(ends[1] - a.value, b.value - ends[2]))
-    n = (a.n or 0) + (b.n or 0)
-    return Estimate(value=difference, low=low, high=high, level=level, n=n, method="Newcombe's interval (Wilson)")
+    bounded = [_bounded(rate) for rate in (inside, outside)]
+    if bounded[0] is None or bounded[1] is None:
+        return Estimate(value=None, level=level, withheld=inside.withheld or outside.withheld)
+    apart = difference(bounded[0], bounded[1])
+    n = (inside.n or 0) + (outside.n or 0)
+    method = "Newcombe's interval (Wilson)"
+    return Estimate(value=apart.value, low=apart.low, high=apart.high, level=level, n=n, method=method)
+
+
+def _bounded(rate: Estimate) -> Bounded | None:
+    if rate.value is None or rate.low is None or rate.high is None:
+        return None
+    return Bounded(rate.value, rate.low, rate.high)
 
 
 def _effect(outcome: Floats, persons: Ints) -> float:
     """Factor by which repeated persons widen the variance of a rate; at least 1."""
-    n, rate = len(outcome), float(outcome.mean())
-    _, code, rows = np.unique(persons, return_inverse=True, return_counts=True)
-    most = float((rows**2).sum() / n)
-    plain = rate * (1 - rate) / n
-    if plain == 0 or len(rows) < 2:
-        return most
-    residual = np.bincount(code, weights=outcome - rate)
-    spread = float((residual**2).sum()) / n**2 * len(rows) / (len(rows) - 1)
-    return min(max(spread / plain, 1.0), most)
+    _, code = np.unique(persons, return_inverse=True)
+    trials, events = np.bincount(code), np.bincount(code, weights=outcome).astype(np.int64)
+    return design_effect(events=events, trials=trials, counts=np.ones_like(trials))
 
 
 def _score(mask: Mask, outcome: Floats, persons: Ints) -> float:

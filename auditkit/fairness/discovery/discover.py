@@ -14,6 +14,7 @@ from auditkit.fairness.discovery.conditions import Conditions, conditions
 from auditkit.fairness.discovery.confirm import Confirmation, confirm
 from auditkit.fairness.discovery.search import search
 from auditkit.result import Discovery, Slice, WorstSlices
+from auditkit.subject.persons import person_codes, support
 from auditkit.subject.types import Floats, Ints, Mask
 
 WANTED: Final = 10
@@ -141,7 +142,7 @@ def _rows(made: Conditions, at: Ints) -> Conditions:
 
 def _half(rows: int, persons: Ints | None, generator: np.random.Generator) -> Mask:
     """[M] records of a random half of the persons."""
-    codes = np.arange(rows) if persons is None else np.unique(persons, return_inverse=True)[1]
+    codes = person_codes(persons, rows)
     count = int(codes.max(initial=-1)) + 1
     chosen = np.zeros(count, dtype=np.bool_)
     chosen[generator.permutation(count)[: count // 2]] = True
@@ -156,24 +157,12 @@ def _shown(masks: Sequence[Mask], outcome: Floats, persons: Ints | None, minimum
     for mask in masks:
         sides = [(mask, ~mask), *((mask & ~other, other & ~mask) for other in kept)]
         cells = [side & part for pair in sides for side in pair for part in (hit, ~hit)]
-        open_ = not any(0 < _persons(cell, persons) < minimum for cell in cells)
-        open_ = open_ and all(_persons(cell, persons) >= minimum for cell in cells[:4])
+        open_ = not any(0 < support(cell, persons) < minimum for cell in cells)
+        open_ = open_ and all(support(cell, persons) >= minimum for cell in cells[:4])
         shown.append(open_)
         if open_:
             kept.append(mask)
     return shown
-
-
-def _persons(rows: Mask, persons: Ints | None) -> int:
-    return int(rows.sum()) if persons is None else len(np.unique(persons[rows]))
-
-
-def person_codes(persons: NDArray[np.object_]) -> Ints:
-    """[M] codes of person ids; a record without one is a person of its own."""
-    codes = pd.factorize(persons)[0].astype(np.int64)
-    unknown = codes < 0
-    codes[unknown] = codes.max(initial=-1) + 1 + np.arange(int(unknown.sum()))
-    return codes
 
 
 def outcomes_of(truth: Floats, decision: Floats) -> tuple[Outcome, ...]:
