@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from auditkit import __version__
+from auditkit import __version__, importing
 from auditkit.errors import AuditError, PolicyError
 from auditkit.launch import by_torchrun, joined, leads, spawn
 from auditkit.processes import Stopped
@@ -117,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     init = verb("init", _init, "write a commented starter policy from the columns of a data file")
     init.add_argument("data", type=Path, help="a CSV or Parquet file")
     init.add_argument("--out", type=Path, help="the policy file to write (default: print it)")
+    importing.add(verb)
     return parser
 
 

@@ -8,7 +8,8 @@ A rule is judged group by group on the interval of its estimate (simultaneous ov
 * `not-applicable` with the reason, when the part that measures it was not assessed.
 
 One breach breaches; without one, one insufficient group leaves the rule open: nothing is green on missing data.
-A comparison (difference or ratio) is judged for every group but its reference; a rate for every group.
+A comparison (difference or ratio) is judged for every group but its reference; a rate for every group. Where the policy
+asks for Holm or Benjamini–Hochberg, the adjusted test of the threshold decides where there is one, not the interval.
 """
 
 from __future__ import annotations
@@ -18,21 +19,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
+from types import MappingProxyType
 
 from auditkit import sentences
 from auditkit.policy import measures
 from auditkit.policy.schema import Rule
-from auditkit.result import (
-    Conclusion,
-    Estimate,
-    Finding,
-    Group,
-    GroupVerdict,
-    Measurement,
-    Verdict,
-    Waiver,
-)
+from auditkit.result import Conclusion, Estimate, Finding, Group, GroupVerdict, Measurement, Verdict, Waiver
+from auditkit.result.comparisons import Adjusted
+from auditkit.sentences import Side
 from auditkit.stats.sizes import Scale, needed
 
 EXIT_CODES: dict[Verdict, int] = {
@@ -48,8 +42,6 @@ ONE_SIDED = "a lower limit shows no upper one; `proof: point` would judge the li
 
 SCALES: dict[str, Scale] = {"rate": "rate", "share": "rate", "score": "points", "points": "points", "ratio": "ratio"}
 
-Side = Literal["", "permitted", "forbidden"]
-
 
 def judge(
     rules: Sequence[Rule],
@@ -59,6 +51,7 @@ def judge(
     not_assessed: Mapping[str, str],
     maximum_unknown: float,
     as_of: date,
+    adjusted: Adjusted = MappingProxyType({}),
 ) -> tuple[tuple[Finding, ...], Conclusion]:
     """Judge every rule and conclude.
 
@@ -69,9 +62,10 @@ def judge(
         not_assessed: family of measures (`privacy`) -> why that part was not assessed.
         maximum_unknown: share of unknown membership above which an attribute cannot be judged.
         as_of: the date of the audit; decides whether a waiver is still active.
+        adjusted: the fairness part's adjusted tests of thresholds, where the policy asks for them.
     """
     unknown = {on: _unknown_share(groups, on) for on in {group.on for group in groups}}
-    case = _Case(measurements, not_assessed, unknown, maximum_unknown, as_of)
+    case = _Case(measurements, not_assessed, unknown, maximum_unknown, as_of, adjusted)
     findings = tuple(_finding(rule, case) for rule in rules)
     return findings, conclude(findings)
 
@@ -98,9 +92,7 @@ def conclude(findings: Sequence[Finding]) -> Conclusion:
 
 def side_of(value: float, op: str, threshold: float) -> Side:
     """The side of the threshold on which a value lies."""
-    inside = {
-        ">=": value >= threshold, ">": value > threshold, "<=": value <= threshold, "<": value < threshold,
-    }[op]
+    inside = {">=": value >= threshold, ">": value > threshold, "<=": value <= threshold, "<": value < threshold}[op]
     return "permitted" if inside else "forbidden"
 
 
@@ -124,6 +116,7 @@ class _Case:
     unknown: Mapping[str, tuple[float, str]]
     maximum_unknown: float
     as_of: date
+    adjusted: Adjusted
 
 
 def _finding(rule: Rule, case: _Case) -> Finding:
@@ -134,7 +127,7 @@ def _finding(rule: Rule, case: _Case) -> Finding:
         reason = f"membership is unknown for {said} of the records; the policy allows {case.maximum_unknown:.1%}"
         verdicts = [_open(m, rule, reason) for m in rows]
     else:
-        verdicts = [_group_verdict(m, rule) for m in rows]
+        verdicts = [_group_verdict(m, rule, case.adjusted) for m in rows]
     verdict, reason = _combine(rule, verdicts, case.not_assessed)
     decisive = _decisive(verdicts, verdict, rule)
     estimate = decisive.estimate if decisive else None
@@ -148,33 +141,35 @@ def _finding(rule: Rule, case: _Case) -> Finding:
     )  # fmt: skip
 
 
-def _group_verdict(row: Measurement, rule: Rule) -> GroupVerdict:
-    estimate = row.estimate
-    if estimate.value is None:
-        return _open(row, rule, estimate.withheld or "not estimable")
-    side = side_of(estimate.value, rule.op, rule.threshold)
+def _group_verdict(row: Measurement, rule: Rule, adjusted: Adjusted) -> GroupVerdict:
+    if row.estimate.value is None:
+        return _open(row, rule, row.estimate.withheld or "not estimable")
+    side, reason = _decided(row, rule, adjusted, side_of(row.estimate.value, rule.op, rule.threshold))
+    if not side:
+        return _open(row, rule, reason)
+    return GroupVerdict(
+        group=row.group, reference=row.reference, verdict="meets" if side == "permitted" else "breaches",
+        reason=reason, estimate=row.estimate, side=side,
+    )  # fmt: skip
+
+
+def _decided(row: Measurement, rule: Rule, adjusted: Adjusted, own: Side) -> tuple[Side, str]:
+    """The side that the evidence shows, and by what; no side, and why, where it shows none. `own` is the point's."""
+    estimate, key = row.estimate, (row.on, row.measure, rule.threshold, row.group)
     if rule.proof == "point":
-        doubt = _doubt(estimate, estimate.value, rule.threshold)
-        if doubt:
-            return _open(row, rule, doubt)
-        verdict: Verdict = "meets" if side == "permitted" else "breaches"
-        return GroupVerdict(
-            group=row.group, reference=row.reference, verdict=verdict, estimate=estimate, side=side,
-            reason="the policy asks for the point value to be judged, not its interval",
-        )  # fmt: skip
+        doubt = _doubt(estimate, estimate.value or 0.0, rule.threshold)
+        return ("", doubt) if doubt else (own, "the policy asks for the point value to be judged, not its interval")
     if estimate.low is None:
-        return _open(row, rule, estimate.withheld or "there is no interval")
+        return "", estimate.withheld or "there is no interval"
+    if key in adjusted:
+        multiplicity, p = adjusted[key]
+        return sentences.by_test(multiplicity, own, decides=p <= 1 - estimate.level)
     # A lower limit alone is an interval without an upper end: it can breach, and cannot meet, a rule of "at most".
     high = math.inf if estimate.high is None else estimate.high
     sides = {side_of(bound, rule.op, rule.threshold) for bound in (estimate.low, high)}
     if len(sides) > 1:
-        return _open(row, rule, "the interval includes the threshold" if estimate.high is not None else ONE_SIDED)
-    verdict = "meets" if sides == {"permitted"} else "breaches"
-    where = "permitted" if verdict == "meets" else "forbidden"
-    reason = f"the interval lies wholly on the {where} side"
-    return GroupVerdict(
-        group=row.group, reference=row.reference, verdict=verdict, reason=reason, estimate=estimate, side=side
-    )
+        return "", "the interval includes the threshold" if estimate.high is not None else ONE_SIDED
+    return (side := sides.pop()), f"the interval lies wholly on the {side} side"
 
 
 def _doubt(estimate: Estimate, value: float, threshold: float) -> str:

@@ -16,12 +16,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from auditkit import findings, kept, records, retraining, rooms, statements
+from auditkit.fairness.comparison.audited import with_models
+from auditkit.fairness.references import with_references
 from auditkit.pieces import Keep, Nothing
 from auditkit.preflight import Prepared
 from auditkit.processes import ALONE, Processes
 from auditkit.release.door import Beside, released, sealed
 from auditkit.release.guard import Guarded, Parts
 from auditkit.result import AuditResult, FairnessPart, PrivacyPart, Stamp
+from auditkit.result.comparisons import adjusted_by_threshold
 from auditkit.subject.describe import describe_data, describe_model
 from auditkit.subject.predict import predict
 from auditkit.subject.slices import resolve
@@ -76,6 +79,7 @@ def run_audit(
 
     progress("predict")
     predictions = predict(subject, table)
+    table = with_references(policy, table, predictions)
     slices = resolve(policy, table, predictions, locate=prepared.locate)
     progress("bank")
     found = retraining.banks(policy, subject, table, (for_bank, for_pool), keep=keep, worked=worked)
@@ -84,6 +88,7 @@ def run_audit(
     fair, halves = kept.fairness(
         keep, lambda: rooms.fairness(policy, table, predictions, for_fairness, features=subject.features)
     )
+    fair = with_models(fair, policy, table, predictions, prepared.compared)
     progress("influence")
     traced, scores = rooms.influence(
         policy, subject, table, slices, bank=bank, no_bank=no_bank, keep=keep, processes=processes
@@ -135,8 +140,9 @@ def run_audit(
     data, model, fair, traced, private, tried = guarded.parts.told
     judged, conclusion = findings.judge(
         policy.rules,
-        measurements=(*model.measurements, *fair.measurements, *private.measurements),
-        groups=fair.groups,
+        measurements=(*model.measurements, *fair.judged, *private.measurements),
+        groups=fair.counted,
+        adjusted=adjusted_by_threshold(fair.tests),
         not_assessed=_not_assessed(fair, private),
         maximum_unknown=policy.fairness.maximum_unknown,
         as_of=as_of,

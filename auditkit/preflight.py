@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auditkit.errors import Complaint, DataError, PolicyError
 from auditkit.policy.frameworks import Framework, load_framework
 from auditkit.policy.load import LoadedPolicy, load
 from auditkit.policy.schema import Policy
 from auditkit.subject.types import Split, Subject, Table
+
+if TYPE_CHECKING:
+    from auditkit.subject.compared import Compared
 
 SPLITS: tuple[Split, ...] = ("train", "reserve", "evaluation")
 ID_LIKE = re.compile(r"\w(?:[\w./-]*\w)?")
@@ -38,6 +41,14 @@ class Prepared:
     subject: Subject
     locate: Callable[..., str]
     """Keys of the policy -> `file:line:column`."""
+    compared: Mapping[str, Compared] = field(default_factory=dict)
+    """Other models of the policy's `compare`, and what they answered."""
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """sha256 of policy, data files and models."""
+        others = {f"compared {name}": other.digest for name, other in self.compared.items()}
+        return {"policy": self.digest, **self.table.digests, "model": self.subject.digest, **others}
 
 
 Tables = dict[str, Table]
@@ -54,6 +65,8 @@ def prepare(path: Path, *, tables: Tables | None = None) -> Prepared:
     Raises:
         PolicyError, DataError, ModelError, IntegrityError: with every complaint of its kind at once.
     """
+    from auditkit.subject.compared import open_compared
+    from auditkit.subject.memberships import read_memberships
     from auditkit.subject.open import open_subject
 
     loaded, table = prepare_data(path, tables=tables)
@@ -62,9 +75,11 @@ def prepare(path: Path, *, tables: Tables | None = None) -> Prepared:
     frameworks = tuple(load_framework(name) for name in loaded.policy.frameworks)
     subject = open_subject(loaded.policy, table, loaded.base)
     require_enough(loaded.policy, table)
+    read_memberships(loaded.policy.memberships, table.frame.iloc[table.rows("evaluation")], locate=loaded.locate)
+    require_outcomes(loaded.policy, table, loaded.locate)
     return Prepared(
         policy=loaded.policy, resolved=loaded.resolved, digest=loaded.digest, frameworks=frameworks, table=table,
-        subject=subject, locate=loaded.locate,
+        subject=subject, locate=loaded.locate, compared=open_compared(loaded.policy, table, loaded.base, loaded.locate),
     )  # fmt: skip
 
 
@@ -83,6 +98,21 @@ def require_enough(policy: Policy, table: Table) -> None:
             complaints.append(Complaint(message, f"data.{split}", "bring more records: nothing could be published"))
     if complaints:
         raise DataError(complaints)
+
+
+def require_outcomes(policy: Policy, table: Table, locate: Callable[..., str]) -> None:
+    """The columns of further outcomes are there and hold what their kind needs.
+
+    Raises:
+        DataError: all that is wrong with them, at once.
+    """
+    if policy.outcomes:
+        from auditkit.fairness.outcomes.reading import read_all
+
+        rows, least = table.rows("evaluation"), policy.report.minimum_cell
+        read_all(
+            policy.outcomes, table.frame.iloc[rows], persons=None, weights=None, minimum_cell=least, locate=locate
+        )
 
 
 def require_no_ids(resolved: Mapping[str, Any], table: Table, locate: Callable[..., str]) -> None:

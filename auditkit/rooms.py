@@ -17,6 +17,8 @@ from auditkit.bank.types import Bank
 from auditkit.fairness import assess as fairness_room
 from auditkit.fairness.control import controls
 from auditkit.fairness.discovery.discover import discover, outcomes_of
+from auditkit.fairness.membership.room import with_memberships
+from auditkit.fairness.outcomes.room import with_outcomes
 from auditkit.fairness.proxies import proxies
 from auditkit.fairness.statutory import assess as statutory_room
 from auditkit.influence import assess as influence_room
@@ -35,9 +37,9 @@ from auditkit.remedies import assess as remedies_room
 from auditkit.remedies.people import people_of
 from auditkit.result import Discovery, FairnessPart, InfluencePart, PrivacyPart, RemediesPart, StatutoryPart
 from auditkit.subject import trajectory
+from auditkit.subject.persons import person_codes
 from auditkit.subject.slices import on_training
 from auditkit.subject.substitution import guessed
-from auditkit.subject.persons import person_codes
 from auditkit.subject.types import Floats, Grouping, Predictions, Slice, Split, Subject, Table
 
 
@@ -55,13 +57,18 @@ def fairness(
         settings=policy.fairness,
         minimum_cell=policy.report.minimum_cell,
         generator=generator,
+        rules=policy.rules,
+        weights=None if policy.data.weight is None else table.weights[rows],
         controls=controls(
             policy.fairness.control, frame=table.frame.iloc[rows], groupings=_groupings(table, "evaluation")
         ),
     )
+    # Always spawned, so that naming a membership or an outcome moves no draw of another piece.
+    for_slices, for_proxies, for_memberships, for_outcomes = generator.spawn(4)
+    part = with_memberships(part, policy, table, predictions, for_memberships)
+    part = with_outcomes(part, policy, table, for_outcomes)
     if policy.fairness.discovery == "none" or part.status != "assessed":
         return part, {}
-    for_slices, for_proxies = generator.spawn(2)
     found, restricted = _discovery(policy, table, predictions, for_slices, features=read)
     near, folds = proxies(
         table.frame.iloc[rows][read],
@@ -103,7 +110,7 @@ def statutory(policy: Policy, table: Table, predictions: Predictions, part: Fair
         frameworks=policy.frameworks, settings=policy.statutory, intersections=policy.intersections, part=part,
         groupings=_groupings(table, "evaluation"), predictions=predictions,
         persons=None if table.persons is None else table.persons[rows], fairness=policy.fairness,
-        minimum_cell=policy.report.minimum_cell,
+        minimum_cell=policy.report.minimum_cell, weighted=policy.data.weight is not None,
     )  # fmt: skip
 
 

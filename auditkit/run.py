@@ -229,7 +229,7 @@ def write_starter(data: Path, out: Path | None) -> str:
 
 def make_stamp(prepared: Prepared, *, as_of: date, command: str) -> Stamp:
     """Digests, versions, seed and date of one run."""
-    digests = {"policy": prepared.digest, **prepared.table.digests, "model": prepared.subject.digest}
+    digests = prepared.digests
     seed = prepared.policy.seed
     identifier = run_id(as_of.isoformat(), digests, seed=seed, version=__version__)
     return Stamp(

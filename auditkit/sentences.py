@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from auditkit.policy.measures import title
 from auditkit.policy.schema import Rule
 from auditkit.result import Estimate, GroupVerdict, Verdict
 
+Side: TypeAlias = Literal["", "permitted", "forbidden"]
+STEPWISE: Final = {"holm": "Holm's step-down test", "bh": "Benjamini and Hochberg's test"}
+"""The policy's `multiplicity` -> the test in words; the reason of a verdict that rests on it begins so."""
 OP_WORDS: Final = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
 
 
@@ -22,6 +25,8 @@ def finding(rule: Rule, decisive: GroupVerdict | None, verdict: Verdict, reason:
     who = f" for {decisive.group}" if decisive.group else ""
     against = f" against {decisive.reference}" if decisive.reference else ""
     tail = f", and this evidence does not decide: {decisive.reason}" if verdict == "insufficient-evidence" else ""
+    if verdict != "insufficient-evidence" and decisive.reason.startswith(tuple(STEPWISE.values())):
+        tail = f"; {decisive.reason}"
     observed = _observed(decisive.estimate, decisive.estimate.value, unit)
     return f"{name}{who}{against} is {observed}; {asked}{tail}."
 
@@ -34,6 +39,14 @@ def _observed(estimate: Estimate, value: float, unit: str) -> str:
     if estimate.n is not None:
         parts.append(f"n = {estimate.n:,}")
     return number(value, unit) + (f" ({', '.join(parts)})" if parts else "")
+
+
+def by_test(multiplicity: str, own: Side, *, decides: bool) -> tuple[Side, str]:
+    """The side that an adjusted test against a threshold shows, and the reason; no side where it decides nothing."""
+    test = STEPWISE[multiplicity]
+    if decides:
+        return own, f"{test} against the threshold decides for the {own} side"
+    return "", f"{test} does not decide on which side of the threshold it lies"
 
 
 def number(value: float, unit: str) -> str:

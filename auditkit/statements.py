@@ -125,7 +125,9 @@ def rule_set(framework: Framework, as_of: date, *, told: tuple[str, ...] = ()) -
         id=framework.id, title=framework.title, jurisdiction=framework.jurisdiction, citation=framework.citation,
         as_of=framework.as_of.isoformat(), status=framework.status.replace("_", " "),
         effective=effective or NOT_STATED, superseded_by=framework.superseded_by or "", certainty=framework.certainty,
-        notes=(*framework.status_notes(as_of), *framework.notes, *missing, framework.disclaimer),
+        notes=(
+            *framework.status_notes(as_of), framework.applies_to(), *framework.notes, *missing, framework.disclaimer,
+        ),
         items=(*computed, *attested), warnings=told,
     )  # fmt: skip
 

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auditkit.fairness import disclosure
 from auditkit.fairness.cells import Cells, cell_of, count
+from auditkit.fairness.compared import compared
 from auditkit.fairness.composites import composites
 from auditkit.fairness.control import conditional
-from auditkit.fairness.disparity import Rates, comparisons, rate_estimates, rates
+from auditkit.fairness.disparity import Rates, rate_estimates, rates
+from auditkit.fairness.fine import fine_part
 from auditkit.fairness.gaps import inference
 from auditkit.fairness.groups import rows as group_rows
 from auditkit.fairness.groups import standing
 from auditkit.fairness.metrics import METRICS, values
-from auditkit.fairness.notes import IMPACT_RATIO, METRIC_NOTES, notes
-from auditkit.fairness.release import release_difference, release_rate, release_ratio
+from auditkit.fairness.notes import METRIC_NOTES, notes
+from auditkit.fairness.release import release_rate
 from auditkit.fairness.score_part import with_scores
 from auditkit.fairness.setting import Setting
-from auditkit.policy.schema import FairnessSettings
-from auditkit.result import AttributeTests, Estimate, FairnessPart, Group, Measurement, Status
-from auditkit.subject.types import Grouping, Predictions
+from auditkit.fairness.weights import check
+from auditkit.policy.schema import FairnessSettings, Rule
+from auditkit.result import AttributeTests, FairnessPart, Group, Measurement, Status
+from auditkit.subject.types import Floats, Grouping, Predictions
 
 
 def assess(
@@ -33,7 +36,9 @@ def assess(
     settings: FairnessSettings,
     minimum_cell: int,
     generator: np.random.Generator,
+    weights: Floats | None = None,
     controls: Mapping[str, Grouping] | None = None,
+    rules: Sequence[Rule] = (),
 ) -> FairnessPart:
     """Measure every metric of METRICS for all records and for every group of every grouping.
 
@@ -44,7 +49,9 @@ def assess(
         not rows. settings: minimum group and denominator, level, replicates.
         minimum_cell: persons below which nothing is published exactly (see `disclosure`).
         generator: source of the bootstrap; each grouping draws from a child of its own.
+        weights: [M] sample weights, or None; see `weights`.
         controls: strata within which groups are compared again, over the same rows; from `control.controls`.
+        rules: of the policy; where it asks for Holm or Benjamini–Hochberg, each is tested, see `thresholds`.
 
     Returns:
         Measurements `fairness.<metric>`, `fairness.<metric>_difference`, `fairness.<metric>_ratio` and
@@ -55,9 +62,11 @@ def assess(
         DataError: memberships, decisions and labels do not fit each other.
     """
     cell = cell_of(truth=predictions.truth, decision=predictions.decision)
+    if weights is not None:
+        check(weights, rows=len(cell))
 
     def cells(grouping: Grouping) -> Cells:
-        return count(codes=grouping.codes, groups=len(grouping.labels), cell=cell, persons=persons)
+        return count(codes=grouping.codes, groups=len(grouping.labels), cell=cell, persons=persons, weights=weights)
 
     part = measured(
         groupings=groupings,
@@ -67,16 +76,17 @@ def assess(
         settings=settings,
         minimum_cell=minimum_cell,
         generator=generator,
+        rules=rules,
     )
     if controls and part.status == "assessed":
         within = conditional(
             groupings=groupings, strata_of=controls, cell=cell, persons=persons, settings=settings,
-            minimum_cell=minimum_cell,
+            minimum_cell=minimum_cell, weights=weights,
         )  # fmt: skip
         part = part.model_copy(update={"conditional": within})
     if predictions.score is None:
-        return part
-    return with_scores(
+        return part if weights is None else fine_part(part)
+    part = with_scores(
         part,
         groupings=groupings,
         cells=cells,
@@ -86,7 +96,9 @@ def assess(
         settings=settings,
         minimum_cell=minimum_cell,
         generator=generator,
+        weights=weights,
     )
+    return part if weights is None else fine_part(part)
 
 
 def measured(
@@ -98,6 +110,7 @@ def measured(
     settings: FairnessSettings,
     minimum_cell: int,
     generator: np.random.Generator,
+    rules: Sequence[Rule] = (),
 ) -> FairnessPart:
     """Measure every metric from counts alone.
 
@@ -105,7 +118,7 @@ def measured(
         groupings: by name; codes [rows] over records, or over the rows of a tally of them.
         cells: the counts of a grouping; of one whose codes are all 0, those of all records.
         rows: length of the codes. undecided: records without a decision, which the counts leave out.
-        settings, minimum_cell, generator: as for `assess`.
+        settings, minimum_cell, generator, rules: as for `assess`.
     """
     overall = _overall(cells, rows, settings=settings, minimum_cell=minimum_cell)
     whole = _found(overall)
@@ -115,17 +128,18 @@ def measured(
         own = cells(grouping)
         along = disclosure.lines(name, groupings)
         state = standing(own, settings=settings, minimum_cell=minimum_cell, along=along)
-        setting = Setting(grouping, own, state, settings, minimum_cell)
+        against = overall if grouping.chosen == "overall" else None
+        setting = Setting(grouping, own, state, settings, minimum_cell, against)
         groups += group_rows(grouping, own, state, settings=settings, minimum_cell=minimum_cell)
         every = _found(setting)
         measurements += _rates(setting, every)
-        measurements += _comparisons(setting, every, child)
+        measurements += compared(setting, every, child)
         # Spawned after the comparisons' own, so that what is added here moves none of their intervals.
         odds, shuffles = child.spawn(2)
         measurements += composites(setting, every, odds)
-        tested.append(inference(setting, every, shuffles))
+        tested.append(inference(setting, every, shuffles, rules=rules))
     status, reason = _status(groupings, overall.cells)
-    return FairnessPart(
+    part = FairnessPart(
         status=status,
         reason=reason,
         attributes=tuple(groupings),
@@ -137,6 +151,7 @@ def measured(
             undecided=undecided, cells=overall.cells, groups=groups, groupings=groupings, minimum_cell=minimum_cell
         ),
     )
+    return part if overall.cells.weighted is None else fine_part(part)
 
 
 def _overall(
@@ -152,7 +167,7 @@ def _overall(
 
 def _found(setting: Setting) -> dict[str, Rates]:
     """Every metric's gated values on one grouping."""
-    point = values(setting.cells.records[:-1])
+    point = values(setting.cells.mass[:-1])
     return {
         name: rates(
             metric,
@@ -180,38 +195,6 @@ def _rates(setting: Setting, every: Mapping[str, Rates]) -> Iterator[Measurement
                 estimate=estimate,
                 parts=parts,
             )
-
-
-def _comparisons(setting: Setting, every: Mapping[str, Rates], generator: np.random.Generator) -> Iterator[Measurement]:
-    """Difference and ratio of every group but the reference, and the impact ratio."""
-    grouping, reference = setting.grouping, setting.reference
-    for (name, found), child in zip(every.items(), generator.spawn(len(every)), strict=True):
-        differences, ratios = comparisons(
-            METRICS[name],
-            found,
-            cells=setting.cells,
-            reference=reference,
-            settings=setting.settings,
-            generator=child,
-        )
-        for group in range(len(grouping.labels)):
-            if group != reference:
-                exact = (differences[group], ratios[group])
-                yield from _pair(setting, name=name, found=found, group=group, exact=exact)
-
-
-def _pair(
-    setting: Setting, *, name: str, found: Rates, group: int, exact: tuple[Estimate, Estimate]
-) -> Iterator[Measurement]:
-    """The released difference and ratio of one metric and group."""
-    grouping, state, m, reference = setting.grouping, setting.state, setting.minimum_cell, setting.reference
-    where = {"on": grouping.name, "group": grouping.labels[group], "reference": grouping.reference}
-    difference, parts = release_difference(exact[0], found, group, reference, state=state, m=m)
-    yield Measurement(measure=f"fairness.{name}_difference", unit="points", estimate=difference, parts=parts, **where)
-    ratio, parts = release_ratio(exact[1], found, group, reference, state=state, m=m)
-    measures = [f"fairness.{name}_ratio", *([IMPACT_RATIO] if name == "selection_rate" else [])]
-    for measure in measures:
-        yield Measurement(measure=measure, unit="ratio", estimate=ratio, parts=parts, **where)
 
 
 def _status(groupings: Mapping[str, Grouping], overall: Cells) -> tuple[Status, str]:

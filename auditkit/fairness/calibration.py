@@ -10,10 +10,11 @@ import numpy as np
 
 from auditkit.fairness.scored import Scored, rows
 from auditkit.result import Estimate, Measurement, Point, Series
+from auditkit.stats import weighted
 from auditkit.stats.clusters import covariance, variance
-from auditkit.stats.intervals import critical, design_effect, wilson_bounds
+from auditkit.stats.intervals import critical, design_effect, effective_n, wilson_bounds
 from auditkit.stats.rounding import rate_step, rounded
-from auditkit.subject.types import Floats, Ints
+from auditkit.subject.types import Floats, Ints, Mask
 
 BINS = 10
 RECORDS = 50
@@ -32,12 +33,23 @@ class Bins:
     """[N]; and the labels, below."""
     truth: Floats
     persons: Ints
+    weight: Floats
+    """[N] sample weights with mean 1; ones where there are none."""
 
     @property
     def gap(self) -> Floats:
-        """[K] sum over the bin of label - score."""
-        sums = np.bincount(self.code, weights=self.truth - self.score, minlength=self.size.size)
-        return np.asarray(sums, dtype=np.float64)
+        """[K] sum over the bin of (label - score), weighted."""
+        return self.sums(self.weight * (self.truth - self.score))
+
+    @property
+    def middle(self) -> Floats:
+        """[K] mean score."""
+        total = self.sums(self.weight)
+        return self.sums(self.weight * self.score) / np.where(total > 0, total, 1.0)
+
+    def sums(self, values: Floats) -> Floats:
+        """[K] sums [N] by bin."""
+        return np.asarray(np.bincount(self.code, weights=values, minlength=self.size.size), dtype=np.float64)
 
 
 def measurements(scored: Scored, generator: np.random.Generator) -> Iterator[Measurement]:
@@ -65,6 +77,7 @@ def binned(scored: Scored, group: int) -> Bins:
     own = scored.of(group)
     order = np.argsort(scored.score[own], kind="stable")
     score, truth, persons = scored.score[own][order], scored.truth[own][order], scored.persons[own][order]
+    weight = scored.weigh(own)[order]
     several = int(np.bincount(persons).max())
     least = max(math.ceil(score.size / BINS), min(RECORDS, score.size // 2), scored.setting.minimum_cell * several)
     ends, start = [], 0
@@ -73,7 +86,7 @@ def binned(scored: Scored, group: int) -> Bins:
             ends.append(end)
             start = end
     code = np.searchsorted(np.array(ends), np.arange(score.size), side="right").astype(np.int64)
-    return Bins(code, np.bincount(code), score, truth, persons)
+    return Bins(code, np.bincount(code), score, truth, persons, weight * (weight.size / weight.sum()))
 
 
 def error(scored: Scored, group: int, level: float, generator: np.random.Generator) -> Estimate:
@@ -88,13 +101,15 @@ def error(scored: Scored, group: int, level: float, generator: np.random.Generat
     """
     found = binned(scored, group)
     n, gap = int(found.size.sum()), found.gap
-    spread = covariance(found.truth - found.score, persons=found.persons, bins=found.code, count=found.size.size)
+    residual = found.weight * (found.truth - found.score)
+    spread = covariance(residual, persons=found.persons, bins=found.code, count=found.size.size)
     values, axes = np.linalg.eigh(spread)
     root = axes * np.sqrt(np.maximum(values, 0.0))
     replicates = scored.setting.settings.replicates
     drawn = np.abs(generator.standard_normal((replicates, gap.size)) @ root.T).sum(axis=1) / n
     value, q = float(np.abs(gap).sum() / n), float(np.quantile(drawn, level))
     what = "persons" if scored.setting.cells.repeats else "records"
+    what += ", weighted" if scored.weights is not None else ""
     method = f"{gap.size} bins of equal size, bootstrap of their deviations over {what}, {replicates:,} replicates"
     low, high = max(0.0, value - q), min(1.0, value + q)
     return Estimate(value=value, low=low, high=high, level=level, n=n, method=method)
@@ -104,10 +119,10 @@ def floor_note(found: Bins) -> str:
     """What the error of a calibrated score would be on so many records: the estimate is biased upwards by up to that.
 
     Sum over bins of the mean absolute value of a normal sum of labels with the bin's mean score: sqrt(2 v / pi) / n,
-    v = n_b p (1 - p).
+    v = n_b p (1 - p), with sum of w² in place of n_b where records are weighted.
     """
-    p = np.bincount(found.code, weights=found.score, minlength=found.size.size) / found.size
-    noise = float(np.sqrt(2 / np.pi * found.size * np.clip(p * (1 - p), 0, None)).sum() / found.size.sum())
+    p, squares = found.middle, found.sums(found.weight**2)
+    noise = float(np.sqrt(2 / np.pi * squares * np.clip(p * (1 - p), 0, None)).sum() / found.size.sum())
     return f"calibration error is biased upwards: a calibrated score would show about {noise:.3f} on so many records"
 
 
@@ -119,6 +134,8 @@ def brier(scored: Scored, group: int, level: float) -> Estimate:
     """
     own = scored.of(group)
     squares = (scored.score[own] - scored.truth[own]) ** 2
+    if scored.weights is not None:
+        return _weighted_brier(scored, own, squares, level)
     value = float(squares.mean())
     moved = (squares - value) / squares.size
     half = critical(level) * math.sqrt(variance(moved, persons=scored.persons[own]))
@@ -129,6 +146,15 @@ def brier(scored: Scored, group: int, level: float) -> Estimate:
     )
 
 
+def _weighted_brier(scored: Scored, own: Mask, squares: Floats, level: float) -> Estimate:
+    found = weighted.mean(squares, scored.weigh(own), persons=scored.persons[own])
+    half = critical(level) * found.error
+    by = " over persons" if scored.setting.cells.repeats else ""
+    method = f"normal interval, variance of weighted records{by}, simultaneous over the groups (Šidák)"
+    low, high = max(0.0, found.value - half), min(1.0, found.value + half)
+    return Estimate(value=found.value, low=low, high=high, level=level, n=squares.size, method=method)
+
+
 def curve(scored: Scored, group: int) -> Series:
     """Share of favourable labels by bin, with Wilson's interval, n divided by the design effect where persons repeat.
 
@@ -136,11 +162,13 @@ def curve(scored: Scored, group: int) -> Series:
     to steps half a cell wide, limits outwards, so that none follows from the others and the base rate.
     """
     found, m, level = binned(scored, group), scored.setting.minimum_cell, scored.setting.settings.level
-    middle = np.bincount(found.code, weights=found.score, minlength=found.size.size) / found.size
+    middle = found.middle
     shares = [_share(found, b, level=level) for b in range(found.size.size)]
     coarse = any(min(e.events or 0, (e.n or 0) - (e.events or 0)) < m for e in shares)
     points = []
     for x, share in zip(middle.tolist(), shares, strict=True):
+        if share.value is None:
+            continue
         step = rate_step(trials=share.n or 0, minimum=m) if coarse else 0.0
         if step is None:
             continue
@@ -161,5 +189,23 @@ def _share(found: Bins, place: int, *, level: float) -> Estimate:
     events, trials = np.bincount(codes, weights=truth).astype(np.int64), np.bincount(codes)
     effect = design_effect(events=events, trials=trials, counts=np.ones_like(trials))
     n, value = truth.size, float(truth.mean())
+    if (found.weight != 1).any():
+        value, effect = _weighted_share(truth, found.weight[inside], codes)
+        if not effect:
+            return Estimate(value=None, level=level, n=n, events=int(truth.sum()))
     low, high = wilson_bounds(rate=value, n=n / effect, z=critical(level))
     return Estimate(value=value, low=low, high=high, level=level, n=n, events=int(truth.sum()))
+
+
+def _weighted_share(truth: Floats, weight: Floats, persons: Ints) -> tuple[float, float]:
+    """Share of favourable labels of weighted records, and the design effect of their weights; 0, 0 without weight."""
+    if not weight.any():
+        return 0.0, 0.0
+    total = float(weight.sum())
+    value = float(weight @ truth) / total
+    moved, own = (np.bincount(persons, weights=x) for x in (weight * (truth - value), weight))
+    effective = effective_n(
+        rate=value, total=total, squares=float(weight @ weight), person_squares=float(own @ own),
+        spread=float(moved @ moved),
+    )  # fmt: skip
+    return value, truth.size / effective

@@ -12,7 +12,8 @@ import numpy as np
 
 from auditkit.fairness.composite_metrics import BALANCED, ERRORS, ODDS, TREATMENT
 from auditkit.fairness.disparity import MINIMUM_EVENTS, Rates, comparisons, rates
-from auditkit.fairness.metrics import METRICS, Metric, rate_counts
+from auditkit.fairness.metrics import METRICS, Metric, mask, rate_counts
+from auditkit.fairness.overall import against_all, released
 from auditkit.fairness.release import release_mean, release_odds
 from auditkit.fairness.setting import Setting
 from auditkit.result import Estimate, Measurement
@@ -34,19 +35,22 @@ def composites(
     yield from _balanced(setting, every, compared=compared)
     yield from _treatment(setting, compared=compared)
     if generator is not None:
-        yield from _odds(setting, every, generator)
+        yield from _odds(setting, every, generator) if setting.whole is None else _odds_overall(setting, every)
 
 
 def bounded(metric: Metric, found: Rates, setting: Setting, group: int, *, z: float) -> Bounded:
     """A group's rate with Wilson's limits at z, n divided by the design effect where persons repeat."""
     return rate(
         events=int(found.events[group]), n=found.trials[group] / effect(metric, setting, group), z=z,
-        value=float(found.events[group] / found.trials[group]),
+        value=found.rate(group),
     )  # fmt: skip
 
 
 def effect(metric: Metric, setting: Setting, group: int) -> float:
-    """The design effect of repeated persons on one group's rate; 1 where none repeats."""
+    """The design effect of weights and repeated persons on one group's rate; 1 where there are neither."""
+    effective = setting.cells.effective(metric)
+    if effective is not None:
+        return float(setting.cells.records[group] @ mask(metric.trials)) / float(effective[group])
     if not setting.cells.repeats:
         return 1.0
     sample = setting.cells.sample(metric)
@@ -84,17 +88,26 @@ def _balanced(setting: Setting, every: Mapping[str, Rates], *, compared: bool) -
         yield _row(setting, f"{BALANCED}_difference", group, row, unit="points", compared=True)
 
 
-def _treatment(setting: Setting, *, compared: bool) -> Iterator[Measurement]:
-    """FN / FP as the odds of an error being unfavourable; exact counts only, so nothing of a closed group."""
+def errors(setting: Setting) -> tuple[Rates, list[str]]:
+    """The share of errors that are unfavourable, and why a group has no odds of it."""
     events, trials = rate_counts(ERRORS, setting.cells.records[:-1])
-    share = np.where(trials > 0, events / np.maximum(trials, 1), np.nan)
+    weighted = setting.cells.weighted
+    share = np.where(trials > 0, events / np.maximum(trials, 1), np.nan) if weighted is None else weighted.rates(ERRORS)
     found = rates(
         ERRORS, share, cells=setting.cells, state=setting.state, settings=setting.settings,
         minimum_cell=setting.minimum_cell,
     )  # fmt: skip
     few = np.minimum(events, trials - events) < MINIMUM_EVENTS
+    if found.effective is not None:
+        few |= found.effective * np.nan_to_num(np.minimum(share, 1 - share)) < MINIMUM_EVENTS
     rare = f"not estimable: fewer than {MINIMUM_EVENTS} errors of one of the two kinds in this group"
-    why = [reason or (rare if few[group] else "") for group, reason in enumerate(found.why_not)]
+    return found, [reason or (rare if few[group] else "") for group, reason in enumerate(found.why_not)]
+
+
+def _treatment(setting: Setting, *, compared: bool) -> Iterator[Measurement]:
+    """FN / FP as the odds of an error being unfavourable; exact counts only, so nothing of a closed group."""
+    found, why = errors(setting)
+    trials = found.trials
 
     def of(group: int, z: float) -> Bounded:
         return odds(bounded(ERRORS, found, setting, group, z=z))
@@ -106,16 +119,16 @@ def _treatment(setting: Setting, *, compared: bool) -> Iterator[Measurement]:
         if not reason:
             method = _method(setting, "the share of errors that are unfavourable", family)
             exact = _estimate(setting, of(group, z), n=int(trials[group]), method=method)
-        released = release_odds(exact, (group,), state=setting.state, m=setting.minimum_cell)
-        yield _row(setting, TREATMENT, group, released, unit="ratio")
+        shown = release_odds(exact, (group,), state=setting.state, m=setting.minimum_cell)
+        yield _row(setting, TREATMENT, group, shown, unit="ratio")
     for group, reason, z, family in _families(setting, why) if compared else ():
         exact = _withheld(setting, reason)
         if not reason:
             times = ratio(of(group, z), of(setting.reference, z))
             both = int(trials[group] + trials[setting.reference])
             exact = _estimate(setting, times, n=both, method=_method(setting, "the two shares, as logarithms", family))
-        released = release_odds(exact, (group, setting.reference), state=setting.state, m=setting.minimum_cell)
-        yield _row(setting, f"{TREATMENT}_ratio", group, released, unit="ratio", compared=True)
+        shown = release_odds(exact, (group, setting.reference), state=setting.state, m=setting.minimum_cell)
+        yield _row(setting, f"{TREATMENT}_ratio", group, shown, unit="ratio", compared=True)
 
 
 def _odds(setting: Setting, every: Mapping[str, Rates], generator: np.random.Generator) -> Iterator[Measurement]:
@@ -135,11 +148,25 @@ def _odds(setting: Setting, every: Mapping[str, Rates], generator: np.random.Gen
     ]
     for group in setting.compared:
         exact = _larger(setting, parts[0][group], parts[1][group])
-        released = release_mean(
+        shown = release_mean(
             exact, tuple(every[m] for m in pair), (group, setting.reference), state=setting.state, bounds=(0.0, 1.0),
             m=setting.minimum_cell,
         )  # fmt: skip
-        yield _row(setting, ODDS, group, released, unit="points", compared=True)
+        yield _row(setting, ODDS, group, shown, unit="points", compared=True)
+
+
+def _odds_overall(setting: Setting, every: Mapping[str, Rates]) -> Iterator[Measurement]:
+    """As `_odds`, with the differences from all records."""
+    found, level = tuple(every[m] for m in ("tpr", "fpr")), setting.settings.level**0.5
+    tpr, fpr = (
+        against_all(METRICS[m], every[m], setting=setting, level=level)[0] for m in ("tpr", "fpr")
+    )
+    for group in setting.compared:
+        exact = _larger(setting, tpr[group], fpr[group])
+        yield _row(
+            setting, ODDS, group, released(exact, found, group, setting=setting, scale="gap"), unit="points",
+            compared=True,
+        )  # fmt: skip
 
 
 def _larger(setting: Setting, a: Estimate, b: Estimate) -> Estimate:
@@ -161,7 +188,7 @@ def _families(setting: Setting, why: list[str]) -> Iterator[tuple[int, str, floa
     Comparisons share the reference; Šidák's inequality (JASA 62 (1967) 626) holds for them all the same.
     """
     reference = setting.reference
-    base = "the reference is not among the groups" if reference < 0 else why[reference]
+    base = setting.no_reference if reference < 0 else why[reference]
     reasons = {g: why[g] if reference >= 0 and not why[reference] else _of_reference(base) for g in setting.compared}
     family = sum(not reason for reason in reasons.values())
     z = critical(sidak(level=setting.settings.level, family=max(1, family)))
@@ -170,7 +197,7 @@ def _families(setting: Setting, why: list[str]) -> Iterator[tuple[int, str, floa
 
 
 def _of_reference(reason: str) -> str:
-    return reason if reason.startswith("the reference") else f"reference: {reason}"
+    return reason if reason.startswith(("the reference", "not computed against")) else f"reference: {reason}"
 
 
 def _groups(setting: Setting) -> range:
@@ -188,7 +215,7 @@ def _estimate(setting: Setting, found: Bounded, *, n: int, method: str) -> Estim
 def _method(setting: Setting, of: str, family: int) -> str:
     words = f"MOVER from Wilson limits of {of}"
     words += f", simultaneous over {family} groups (Šidák)" if family > 1 else ""
-    return words + (", n divided by the design effects of repeated persons" if setting.cells.repeats else "")
+    return words + setting.effects
 
 
 def _row(

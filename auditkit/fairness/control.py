@@ -15,17 +15,19 @@ from auditkit.fairness import disclosure
 from auditkit.fairness.cells import Cells, count
 from auditkit.fairness.disparity import rate_estimates, rates
 from auditkit.fairness.groups import Standing, standing
-from auditkit.fairness.metrics import METRICS, rate_counts, values
+from auditkit.fairness.metrics import DECISIONS, METRICS, rate_counts, values
+from auditkit.fairness.pooled import Pooled, Rows, of_persons, of_records, of_weights
 from auditkit.fairness.release import SMALL_CELL, release_rate
 from auditkit.policy.bins import group_label
 from auditkit.policy.schema import FairnessSettings
 from auditkit.result import Conditional, Estimate, Stratum
 from auditkit.stats.intervals import critical
-from auditkit.stats.mover import Bounded, difference, rate
+from auditkit.stats.mover import Bounded
 from auditkit.stats.multiplicity import sidak
-from auditkit.stats.stratified import cmh, heterogeneity, odds_ratio, risk_difference, strata
+from auditkit.stats.stratified import Strata, strata
 from auditkit.subject.groups import intersect
-from auditkit.subject.types import Grouping, Ints
+from auditkit.subject.persons import person_codes
+from auditkit.subject.types import Floats, Grouping, Ints
 
 Pattern = Literal["reverses", "vanishes", "appears", "holds", "not-shown"]
 MOST = 30
@@ -80,6 +82,7 @@ def conditional(
     persons: NDArray[np.object_] | None,
     settings: FairnessSettings,
     minimum_cell: int,
+    weights: Floats | None = None,
 ) -> tuple[Conditional, ...]:
     """Every attribute against every control that is not of it; arguments as for `assess`, cell from `cell_of`."""
     out = list[Conditional]()
@@ -87,7 +90,7 @@ def conditional(
         for control in strata_of.values():
             if {control.name, *control.of}.isdisjoint({grouping.name, *grouping.of}):
                 given = {**groupings, control.name: control}
-                out += _Crossed(grouping, control, given, cell, persons, settings, minimum_cell).rows()
+                out += _Crossed(grouping, control, given, cell, persons, settings, minimum_cell, weights).rows()
     return tuple(out)
 
 
@@ -103,12 +106,15 @@ class _Crossed:
         persons: NDArray[np.object_] | None,
         settings: FairnessSettings,
         minimum_cell: int,
+        weights: Floats | None,
     ) -> None:
         self.grouping, self.control, self.settings, self.m = grouping, control, settings, minimum_cell
         # By its attributes, not by the intersection's name, so that every group it divides is a line.
         attributes = (*(grouping.of or (grouping.name,)), *(control.of or (control.name,)))
         crossed = replace(intersect([grouping, control]), of=attributes)
-        self.cells = count(codes=crossed.codes, groups=len(crossed.labels), cell=cell, persons=persons)
+        self.cells = count(codes=crossed.codes, groups=len(crossed.labels), cell=cell, persons=persons, weights=weights)
+        self.codes, self.cell, self.weights = crossed.codes, cell, weights
+        self.persons = None if weights is None else person_codes(persons, len(cell))
         own = count(codes=grouping.codes, groups=len(grouping.labels), cell=cell, persons=persons)
         self.state = self._standing(own, grouping, given)
         self.crossed_state = self._standing(self.cells, crossed, {**given, crossed.name: crossed})
@@ -139,11 +145,10 @@ class _Crossed:
             reason = self.state.why_not(g, repeats=self.cells.repeats)
             if reason:
                 return reason if g == group else f"reference: {reason}"
-        if self.cells.repeats:
-            return "not computed: the formulas take records as independent, and persons have several"
         if self.state.closed[[group, self.reference]].any():
             return f"withheld: {SMALL_CELL} {self.m} persons"
-        if not (self.trials[[group, self.reference]] > 0).all(axis=0).any():
+        mass = self.cells.mass[:-1].sum(axis=1).reshape(self.trials.shape)
+        if not (mass[[group, self.reference]] > 0).all(axis=0).any():
             return "no stratum has records of both groups"
         return ""
 
@@ -163,13 +168,11 @@ class _Crossed:
 
     def _compared(self, row: Conditional, group: int, *, z: float, shown: Sequence[Estimate]) -> dict[str, object]:
         """What a row says once the two can be compared."""
-        both = [group, self.reference]
+        both, width = [group, self.reference], len(self.control.labels)
         found = strata(events=self.events[both].T, trials=self.trials[both].T)
-        n, width = self.trials[both].sum(axis=1), len(self.control.labels)
-        crude = difference(
-            *(rate(events=int(self.events[g].sum()), n=int(k), z=z) for g, k in zip(both, n, strict=True))
-        )
-        adjusted, ratio = risk_difference(found, z=z), odds_ratio(found, z=z)
+        n = self.trials[both].sum(axis=1)
+        pooled = self._pooled(found, both, z=z)
+        crude, adjusted, ratio = pooled.crude, pooled.adjusted, pooled.odds_ratio
         pattern = _pattern(crude, adjusted)
         lost = int(self.lost[both].sum())
         return {
@@ -179,16 +182,36 @@ class _Crossed:
             ),
             "strata_used": found.x1.size,
             "unknown": lost if lost == 0 or lost >= self.m else None,
-            "crude": self._estimate(crude, int(n.sum()), "Newcombe's hybrid score interval"),
-            "adjusted": self._estimate(adjusted, int(found.size.sum()), "Mantel–Haenszel weights, Sato's variance"),
-            "odds_ratio": self._estimate(ratio, int(found.size.sum()), "Mantel–Haenszel, variance of Robins et al.")
+            "crude": self._estimate(crude, int(n.sum()), pooled.methods[0]),
+            "adjusted": self._estimate(adjusted, int(found.size.sum()), pooled.methods[1]),
+            "odds_ratio": self._estimate(ratio, int(found.size.sum()), pooled.methods[2])
             if ratio
             else Estimate(value=None, level=self.settings.level, withheld="not estimable: some sum of cells is 0"),
-            "cmh_p": cmh(found),
-            "heterogeneity_p": heterogeneity(found, ratio=ratio.value) if ratio else None,
+            "cmh_p": pooled.cmh_p,
+            "heterogeneity_p": pooled.heterogeneity_p,
             "pattern": pattern,
             "words": _words(pattern, crude, adjusted, row),
         }
+
+    def _pooled(self, found: Strata, both: list[int], *, z: float) -> Pooled:
+        """By formula where every record is its own person's, else by person."""
+        if self.weights is not None and self.persons is not None:
+            return of_weights(self._rows(both, self.persons, self.weights), strata=len(self.control.labels), z=z)
+        if not self.cells.repeats:
+            return of_records(found, events=self.events[both], trials=self.trials[both], z=z)
+        sample, shape = self.cells.sample(SELECTION), (-1, *self.events.shape)
+        events, trials = (part.reshape(shape)[:, both] for part in (sample.events, sample.trials))
+        return of_persons(events, trials, self.cells.persons_of_kind, z=z)
+
+    def _rows(self, both: list[int], persons: Ints, weights: Floats) -> Rows:
+        group, stratum = np.divmod(self.codes, len(self.control.labels))
+        used = (self.cell >= 0) & (self.codes >= 0) & np.isin(group, both)
+        w = weights[used]
+        return Rows(
+            side=(group[used] == both[1]).astype(np.int64), stratum=stratum[used],
+            person=np.unique(persons[used], return_inverse=True)[1].astype(np.int64),
+            event=(self.cell[used] % DECISIONS == 1).astype(np.float64), weight=w * (w.size / w.sum()),
+        )  # fmt: skip
 
     def _estimate(self, found: Bounded, n: int, method: str) -> Estimate:
         words = f"{method}, simultaneous over the groups (Šidák)"
@@ -197,7 +220,7 @@ class _Crossed:
 
     def _rates(self) -> list[Estimate]:
         """Released selection rates of every group in every stratum, group by group."""
-        point = values(self.cells.records[:-1])["selection_rate"]
+        point = values(self.cells.mass[:-1])["selection_rate"]
         found = rates(
             SELECTION, point, cells=self.cells, state=self.crossed_state, settings=self.settings, minimum_cell=self.m
         )

@@ -42,8 +42,8 @@ def lines(name: str, groupings: Mapping[str, Grouping]) -> tuple[Ints, ...]:
         if not own.of or other.name == name or not parts < set(own.of):
             continue
         both = (own.codes >= 0) & (other.codes >= 0)
-        pairs = np.unique(np.stack([other.codes[both], own.codes[both]]), axis=1)
-        out += [pairs[1][pairs[0] == parent] for parent in np.unique(pairs[0])]
+        parent, part = np.divmod(np.unique(other.codes[both] * len(own.labels) + own.codes[both]), len(own.labels))
+        out += [part[parent == one] for one in np.unique(parent)]
     return tuple(out)
 
 

@@ -33,6 +33,19 @@ class Rates:
     trials: Ints
     why_not: tuple[str, ...]
     """[G] empty where the rate can be estimated."""
+    effective: Floats | None = None
+    """[G] equally weighted records that would know the rate as well; None without weights."""
+
+    def rate(self, group: int) -> float:
+        """The rate from the counts, or from the weights where there are any."""
+        return float(self.events[group] / self.trials[group] if self.effective is None else self.values[group])
+
+    @property
+    def firm(self) -> Ints | Floats:
+        """[G] events that an interval can go by: no more than the effective n has."""
+        if self.effective is None:
+            return self.events
+        return np.asarray(np.minimum(self.events, self.effective * np.nan_to_num(self.values)), dtype=np.float64)
 
     @property
     def estimable(self) -> Ints:
@@ -55,21 +68,24 @@ def rates(
     count.
     """
     events, trials = rate_counts(metric, cells.records[:-1])
+    effective = cells.effective(metric)
     least = max(settings.minimum_denominator, minimum_cell)
     why = []
     for group, n in enumerate(trials.tolist()):
         reason = state.why_not(group, repeats=cells.repeats)
         if not reason and n < least:
             reason = f"not estimable: fewer than {least} {metric.trials_are} in this group"
+        if not reason and effective is not None and effective[group] < least:
+            reason = f"not estimable: by their weights fewer than {least} effective {metric.trials_are} in this group"
         why.append(reason)
-    return Rates(values=values, events=events, trials=trials, why_not=tuple(why))
+    return Rates(values=values, events=events, trials=trials, why_not=tuple(why), effective=effective)
 
 
 def rate_estimates(metric: Metric, found: Rates, *, cells: Cells, level: float) -> tuple[Estimate, ...]:
     """[G] Wilson intervals that hold together over the groups of the attribute (Šidák; the groups are disjoint).
 
     Where persons repeat, n is divided by the design effect, so that a person's second record is not a second
-    witness.
+    witness; where records are weighted, by that of the weights (and persons), see `intervals.effective_n`.
     """
     family = max(1, found.estimable.size)
     z = critical(sidak(level=level, family=family))
@@ -83,13 +99,16 @@ def rate_estimates(metric: Metric, found: Rates, *, cells: Cells, level: float) 
         if family > 1:
             method += f", simultaneous over {family} groups (Šidák)"
         effect = 1.0
-        if cells.repeats:
+        if found.effective is not None:
+            effect = float(found.trials[group] / found.effective[group])
+            method += f", n divided by the design effect {effect:.2f} of {cells.divides}"
+        elif cells.repeats:
             own = (sample.events[:, group], sample.trials[:, group])
             effect = design_effect(events=own[0], trials=own[1], counts=sample.counts)
             method += f", n divided by the design effect {effect:.2f} of repeated persons"
         value, n = float(found.values[group]), int(found.trials[group])
         low, high = wilson_bounds(rate=value, n=n / effect, z=z)
-        events = int(found.events[group])
+        events = int(found.events[group]) if cells.weighted is None else None
         out.append(Estimate(value=value, low=low, high=high, level=level, n=n, method=method, events=events))
     return tuple(out)
 
@@ -114,11 +133,11 @@ def comparisons(
     compared = np.array([g for g, reason in enumerate(why) if not reason and g != reference], dtype=np.int64)
     if compared.size == 0:
         return tuple(out[0]), tuple(out[1])
-    sample = cells.sample(metric)
+    sample = cells.drawn_from(metric)
     extra = bootstrap.added(level=settings.level, family=compared.size)
     drawn = bootstrap.resampled(sample, extra=extra, replicates=settings.replicates, generator=generator)
-    enough = compared[found.events[compared] >= MINIMUM_EVENTS]
-    if found.events[reference] < MINIMUM_EVENTS:
+    enough = compared[found.firm[compared] >= MINIMUM_EVENTS]
+    if found.firm[reference] < MINIMUM_EVENTS:
         enough = enough[:0]
     for position, scale, family in ((0, "difference", compared), (1, "ratio", enough)):
         if family.size == 0:
@@ -167,5 +186,7 @@ def _why_not(found: Rates, *, reference: int) -> tuple[str, ...]:
 
 def _method(cells: Cells, *, family: int, replicates: int) -> str:
     what = "persons" if cells.repeats else "cells"
+    if cells.sums is not None:
+        what = f"cells of effective counts, by the design effects of {cells.divides}"
     together = f", simultaneous over {family} groups (max-t)" if family > 1 else ""
     return f"bootstrap over {what}, {replicates:,} replicates{together}; n is group and reference"

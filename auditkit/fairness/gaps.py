@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -16,6 +16,9 @@ from auditkit.fairness.metrics import METRICS
 from auditkit.fairness.pairs import POWER, RATIO, pairs
 from auditkit.fairness.release import release_mean
 from auditkit.fairness.setting import Setting
+from auditkit.fairness.thresholds import threshold_tests
+from auditkit.fairness.weights import widest_alike
+from auditkit.policy.schema import Rule
 from auditkit.result import AttributeTests, Estimate, GapTest
 from auditkit.stats.intervals import critical
 from auditkit.stats.mover import difference
@@ -43,11 +46,13 @@ class _Gap:
     why_not: str = ""
 
 
-def inference(setting: Setting, every: Mapping[str, Rates], generator: np.random.Generator) -> AttributeTests:
+def inference(
+    setting: Setting, every: Mapping[str, Rates], generator: np.random.Generator, *, rules: Sequence[Rule] = ()
+) -> AttributeTests:
     """Every test on one attribute.
 
     Args:
-        every: the gated rates of METRICS. generator: of the shuffles.
+        every: the gated rates of METRICS. generator: of the shuffles. rules: see `threshold_tests`.
     """
     level, root = setting.settings.level, setting.settings.level**0.5
     out = []
@@ -73,6 +78,7 @@ def inference(setting: Setting, every: Mapping[str, Rates], generator: np.random
         ratio_high=RATIO[1],
         gaps=tuple(out),
         pairs=tuple(test for name in TESTED for test in pairs(setting, name, every[name])),
+        thresholds=threshold_tests(setting, every, rules),
     )
 
 
@@ -88,24 +94,26 @@ def _gap(
 ) -> _Gap:
     if groups.size < 2:
         return _Gap(groups, None, why_not=ONE)
-    kinds = _kinds(setting, name, groups)
-    if kinds is None:
+    if setting.cells.several(METRICS[name], groups):
         return _Gap(groups, None, why_not=SEVERAL)
-    events, trials, persons = kinds
-    shuffled = widest_gap(
-        events=events, trials=trials, persons=persons, replicates=setting.settings.replicates, generator=generator
-    )
+    replicates = setting.settings.replicates
+    if found.effective is not None:
+        own = found.values[groups], found.effective[groups]
+        shuffled = widest_alike(*own, replicates=replicates, generator=generator)
+    else:
+        events, trials, persons = _kinds(setting, name, groups)
+        shuffled = widest_gap(
+            events=events, trials=trials, persons=persons, replicates=replicates, generator=generator
+        )
     low, high = _limits(setting, name, found, groups.tolist(), level=level)
     return _Gap(groups, shuffled, min(low, shuffled.gap), max(high, shuffled.gap))
 
 
-def _kinds(setting: Setting, name: str, groups: Ints) -> tuple[Ints, Ints, Ints] | None:
-    """Events [K] and trials [K] of one person of each kind, and persons [K, G] of it; None where one is in several."""
+def _kinds(setting: Setting, name: str, groups: Ints) -> tuple[Ints, Ints, Ints]:
+    """Events [K] and trials [K] of one person of each kind, and persons [K, G] of it; of persons in one group each."""
     sample = setting.cells.sample(METRICS[name])
     inside = sample.trials[:, groups] > 0
     used = inside.any(axis=1)
-    if (inside.sum(axis=1) > 1).any():
-        return None
     own = np.stack([part[:, groups][used].sum(axis=1) for part in (sample.events, sample.trials)])
     kinds, where = np.unique(own, axis=1, return_inverse=True)
     persons = np.zeros((kinds.shape[1], groups.size), dtype=np.int64)
@@ -147,7 +155,9 @@ def _test(setting: Setting, name: str, found: tuple[Rates, ...], gap: _Gap) -> G
     shown, _ = release_mean(exact, found, groups, state=setting.state, bounds=(0.0, 1.0), m=setting.minimum_cell)
     closed = bool(setting.state.closed[list(groups)].any())
     p = gap.found.p
-    what = "persons" if setting.cells.repeats else "records"
+    what = f"permutation of {'persons' if setting.cells.repeats else 'records'} over the groups"
+    if setting.cells.sums is not None:
+        what = "binomials of one common rate with the groups' effective n"
     return GapTest(
         measure=f"fairness.{name}",
         groups=len(groups),
@@ -156,6 +166,6 @@ def _test(setting: Setting, name: str, found: tuple[Rates, ...], gap: _Gap) -> G
         lowest=setting.grouping.labels[groups[gap.found.lowest]],
         gap=shown,
         p=math.ceil(p * COARSE - 1e-9) / COARSE if closed else p,
-        method=f"permutation of {what} over the groups, {gap.found.shuffles.size:,} shuffles"
+        method=f"{what}, {gap.found.shuffles.size:,} shuffles"
         + (f", rounded up to {1 / COARSE:g}" if closed else ""),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,15 +11,12 @@ from numpy.typing import ArrayLike
 
 from auditkit.errors import DataError
 from auditkit.fairness.assess import measured
-from auditkit.fairness.cells import CELLS
-from auditkit.fairness.metrics import DECISIONS
+from auditkit.fairness.references import Reference, largest, referred
 from auditkit.fairness.tally import Source, Tally, tally
-from auditkit.policy.schema import FairnessSettings
+from auditkit.policy.schema import REFERENCES, FairnessSettings
 from auditkit.result import FairnessPart
 from auditkit.subject.groups import intersect
 from auditkit.subject.types import Grouping
-
-Reference = Literal["largest", "best"]
 
 
 def measure(
@@ -31,6 +27,7 @@ def measure(
     threshold: float = 0.5,
     groups: Mapping[str, ArrayLike] | pd.DataFrame,
     persons: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     intersections: Sequence[Sequence[str]] = (),
     reference: Mapping[str, str] | Reference = "largest",
     settings: FairnessSettings | None = None,
@@ -42,9 +39,12 @@ def measure(
     Args:
         truth: [M] 1 favourable, 0 not, missing unknown. decision: [M] likewise; or score [M] and threshold (a score of
             at least the threshold is favourable). groups: attribute -> [M] label of each record, missing is unknown.
-        persons: [M] ids; persons are resampled, not rows. intersections: of which attributes, any number of each.
-        reference: attribute -> group compared with; `largest` group, or `best`, that with the highest selection rate
-            among those large enough to be assessed (which favours finding a gap: no interval allows for the choice).
+        persons: [M] ids; persons are resampled, not rows. weights: [M] sample weights of at least 0.
+        intersections: of which attributes, any number of each.
+        reference: attribute -> group compared with, or one word for all attributes: `largest` group, `best`, that with
+            the highest selection rate among those large enough to be assessed (which favours finding a gap: no interval
+            allows for the choice), or `overall`, all records. A word in place of a group's name does the same for one
+            attribute, unless a group has that name.
         settings: minimum group and denominator, level, replicates; the policy's defaults if not given.
         minimum_cell: persons below which nothing is shown exactly. seed: of the bootstrap.
 
@@ -52,7 +52,7 @@ def measure(
         DataError: lengths differ, a label or decision is neither 0, 1 nor missing, a reference is no group.
     """
     columns = {f"g{at}": np.asarray(values) for at, values in enumerate(dict(groups).values())}
-    given = {"truth": truth, "decision": decision, "score": score, "person": persons}
+    given = {"truth": truth, "decision": decision, "score": score, "person": persons, "weight": weights}
     columns |= {name: np.asarray(values) for name, values in given.items() if values is not None}
     lengths = {len(values) for values in columns.values()}
     if len(lengths) != 1:
@@ -65,6 +65,7 @@ def measure(
         score=None if score is None else "score",
         threshold=threshold,
         person=None if persons is None else "person",
+        weight=None if weights is None else "weight",
         intersections=intersections,
         reference=reference,
         settings=settings,
@@ -82,6 +83,7 @@ def measure_table(
     score: str | None = None,
     threshold: float = 0.5,
     person: str | None = None,
+    weight: str | None = None,
     intersections: Sequence[Sequence[str]] = (),
     reference: Mapping[str, str] | Reference = "largest",
     settings: FairnessSettings | None = None,
@@ -92,16 +94,17 @@ def measure_table(
 
     Args:
         source: a frame, or the path (or glob) of Parquet files. groups: attribute -> column.
-        truth, decision, score, person: columns. The rest: as for `measure`.
+        truth, decision, score, person, weight: columns. The rest: as for `measure`.
 
     Raises:
         DataError: as `measure`, and for a missing column or a file that cannot be read.
     """
     settings = FairnessSettings() if settings is None else settings
     counted = tally(
-        source, groups=groups, truth=truth, decision=decision, score=score, threshold=threshold, person=person
-    )
-    plain = {name: _attribute(counted, name, reference, settings) for name in groups}
+        source, groups=groups, truth=truth, decision=decision, score=score, threshold=threshold, person=person,
+        weight=weight,
+    )  # fmt: skip
+    plain = {name: _attribute(counted, name, reference, settings, minimum_cell) for name in groups}
     crossed = [intersect([_named(plain, part) for part in parts]) for parts in intersections]
     return measured(
         groupings=plain | {grouping.name: grouping for grouping in crossed},
@@ -129,23 +132,27 @@ def table(part: FairnessPart) -> pd.DataFrame:
 
 
 def _attribute(
-    counted: Tally, name: str, reference: Mapping[str, str] | Reference, settings: FairnessSettings
+    counted: Tally, name: str, reference: Mapping[str, str] | Reference, settings: FairnessSettings, minimum: int
 ) -> Grouping:
     labels = counted.labels[name]
     if not labels:
         raise DataError(f"no record is in a group of {name!r}")
     grouping = Grouping(name, labels, counted.codes[name], reference="", reference_stated=False)
-    if not isinstance(reference, str) and name in reference:
-        if reference[name] not in labels:
-            raise DataError(f"the reference {reference[name]!r} is no group of {name!r}; there are {', '.join(labels)}")
-        return replace(grouping, reference=reference[name], reference_stated=True)
-    records = counted.cells(grouping).records[:-1]
-    sizes = records.sum(axis=1)
-    if reference != "best":
-        return replace(grouping, reference=labels[int(sizes.argmax())])
-    selected = records[:, np.arange(CELLS) % DECISIONS == 1].sum(axis=1)
-    rate = np.where(sizes >= min(settings.minimum_group, sizes.max()), selected / np.maximum(sizes, 1), -1.0)
-    return replace(grouping, reference=labels[int(rate.argmax())])
+    cells = counted.cells(grouping)
+    how: str = "largest"
+    if isinstance(reference, str):
+        how = reference
+    elif name in reference:
+        if reference[name] in labels:
+            return replace(grouping, reference=reference[name], reference_stated=True)
+        how = reference[name]
+        if how == "largest":
+            return referred(grouping, how, cells, settings=settings, minimum=minimum)
+    if how == "largest":
+        return replace(grouping, reference=labels[largest(cells)])
+    if how not in REFERENCES:
+        raise DataError(f"the reference {how!r} is no group of {name!r}; there are {', '.join(labels)}")
+    return referred(grouping, how, cells, settings=settings, minimum=minimum)
 
 
 def _named(plain: Mapping[str, Grouping], name: str) -> Grouping:

@@ -195,7 +195,7 @@ def rate_counts(metric: Metric, counts: Ints) -> tuple[Ints, Ints]:
     return counts @ mask(metric.events), counts @ mask(metric.trials)
 
 
-def values(counts: Ints) -> dict[str, Floats]:
+def values(counts: Ints | Floats) -> dict[str, Floats]:
     """Point values of every metric for every group by fairlearn's MetricFrame; NaN where nothing is counted.
 
     fairlearn gives 0 for TPR and FNR of a group without favourable labels; such a value is replaced by NaN
@@ -203,18 +203,18 @@ def values(counts: Ints) -> dict[str, Floats]:
     can be missing.
 
     Args:
-        counts: [G, 6] records per cell.
+        counts: [G, 6] records per cell, or their sums of weights.
     """
     out = {name: np.full(len(counts), np.nan) for name in METRICS}
     for needs_truth in (False, True):
         names = [name for name, metric in METRICS.items() if metric.needs_truth == needs_truth]
         for name, column in _frame(counts, names=names, labelled=needs_truth).items():
-            _, trials = rate_counts(METRICS[name], counts[column.index.to_numpy()])
+            trials = counts[column.index.to_numpy()] @ mask(METRICS[name].trials)
             out[name][column.index.to_numpy()] = np.where(trials > 0, column.to_numpy(dtype=np.float64), np.nan)
     return out
 
 
-def _frame(counts: Ints, *, names: list[str], labelled: bool) -> dict[str, pd.Series[Any]]:
+def _frame(counts: Ints | Floats, *, names: list[str], labelled: bool) -> dict[str, pd.Series[Any]]:
     """MetricFrame.by_group of these metrics, indexed by group position; groups without rows are absent."""
     group, cell = np.nonzero(counts[:, : mask(NEITHER).argmax()] if labelled else counts)
     if group.size == 0:

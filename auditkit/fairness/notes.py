@@ -13,6 +13,19 @@ from auditkit.result import Group, MetricNote
 from auditkit.subject.types import Grouping
 
 IMPACT_RATIO = "fairness.impact_ratio"
+CHOSEN: Mapping[str, str] = {
+    "largest": "{on}: the reference is the largest group, {reference}.",
+    "best": "{on}: the reference is {reference}, by the highest selection rate among the groups large enough to be "
+    "assessed. It is chosen by the decisions that it is compared on, which favours finding a gap; intervals do not "
+    "allow for that.",
+    "overall": "{on}: every group is compared with all records, itself among them.",
+}
+WEIGHTED = (
+    "Records have sample weights: rates, comparisons and tests of groups weigh every record by its own, and their "
+    "intervals go by the effective number of records. n counts records, and so do the sizes of groups, what is "
+    "withheld as too small, slices, proxies and statutory tables. Weighted figures have four decimals, limits "
+    "outwards, because more would tell which records they are made of."
+)
 _RATIO_MEANING = (
     "1 means that the group's rate equals the reference's, below 1 that it is lower; no interval below 5 events"
 )
@@ -107,12 +120,16 @@ def notes(
             "persons with several records: the bootstrap draws persons, and Wilson intervals divide n by the design "
             "effect."
         )
+    if cells.weighted is not None:
+        out.append(WEIGHTED)
     for group in groups:
         if group.status == "unknown" and group.n != 0:
             share = f"at most {group.share or 0:.1%} of the"
             said = share if group.n is None else f"{group.n:,}"
             out.append(f"{group.on}: {said} evaluation records have unknown membership, and are in no comparison.")
     for grouping in groupings.values():
+        if grouping.chosen and (not grouping.of or grouping.chosen == "overall"):
+            out.append(CHOSEN[grouping.chosen].format(on=grouping.name, reference=grouping.reference))
         if not grouping.reference_stated:
             out.append(
                 f"{grouping.name}: the policy states no reference; the largest group, {grouping.reference}, stands in."

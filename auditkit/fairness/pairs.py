@@ -10,6 +10,7 @@ import numpy as np
 from auditkit.fairness.composites import bounded, effect
 from auditkit.fairness.disparity import MINIMUM_EVENTS, Rates
 from auditkit.fairness.metrics import METRICS
+from auditkit.fairness.overall import Sides, against_all, base_rate, reasons, released
 from auditkit.fairness.release import SMALL_CELL, release_difference, release_ratio
 from auditkit.fairness.setting import Setting
 from auditkit.result import Estimate, PairTest
@@ -25,7 +26,7 @@ RATIO = (0.8, 1.25)
 
 @dataclass(frozen=True)
 class _Tested:
-    """p-values of one pair; Fisher's is None where persons repeat."""
+    """p-values of one pair; Fisher's is None where persons repeat or records are weighted."""
 
     z: float | None
     fisher: float | None
@@ -41,6 +42,8 @@ class _Tested:
 def pairs(setting: Setting, name: str, found: Rates) -> tuple[PairTest, ...]:
     """Every group but the reference, on one metric; groups without a value have a row that says why."""
     reference = setting.reference
+    if setting.whole is not None:
+        return _against_all(setting, name, found)
     if reference < 0:
         return tuple(_nothing(setting, name, g, "the reference is not among the groups") for g in setting.compared)
     base = f"reference: {found.why_not[reference]}" if found.why_not[reference] else ""
@@ -57,6 +60,48 @@ def pairs(setting: Setting, name: str, found: Rates) -> tuple[PairTest, ...]:
     )
 
 
+def _against_all(setting: Setting, name: str, found: Rates) -> tuple[PairTest, ...]:
+    """Every group against all records, by way of the others; rows of closed groups are rounded as their rates are."""
+    known, m, metric = reasons(METRICS[name], found, setting), setting.minimum_cell, METRICS[name]
+    p = {group: _p_apart(own, exact=_independent(setting, found)) for group, (_, own) in enumerate(known) if own}
+    right = adjusted(np.array([test.leading for test in p.values()]), method=setting.settings.multiplicity)
+    level = sidak(level=setting.settings.level, family=max(1, len(p)))
+    corrected = dict(zip(p, right.tolist(), strict=True))
+    differences, ratios = against_all(metric, found, setting=setting, level=_level(setting), together=False)
+    rows, margin = [], setting.settings.equivalence_margin
+    for group, (reason, own) in enumerate(known):
+        if own is None:
+            rows.append(_nothing(setting, name, group, reason))
+            continue
+        closed = bool(setting.state.closed[group])
+        apart, _ = released(differences[group], (found,), group, setting=setting, scale="difference")
+        base = base_rate(metric, setting)
+        times, _ = released(ratios[group], (found,), group, setting=setting, scale="ratio", base=base)
+        found_sides = detectable(base=own.others, n=own.n[0], base_n=own.n[1], level=level, power=POWER)
+        rows.append(PairTest(
+            measure=f"fairness.{name}", group=setting.grouping.labels[group],
+            n=None if closed else own.counts[0][1], reference_n=None if closed else own.records,
+            z_p=None if closed else p[group].z, fisher_p=None if closed else p[group].fisher,
+            adjusted_p=None if closed else corrected[group],
+            withheld=f"p-values withheld: {SMALL_CELL} {m} persons" if closed else "",
+            detectable=None if closed or not found_sides else (1 - own.share) * max(found_sides.values()),
+            difference=apart, ratio=times,
+            within_margin=_within(apart, -margin, margin), within_ratio=_within(times, *RATIO),
+        ))  # fmt: skip
+    return tuple(rows)
+
+
+def _p_apart(own: Sides, *, exact: bool) -> _Tested:
+    """Of the group and the others; Fisher's only of independent records that count once."""
+    z = two_proportion_z(rates=(own.own, own.others), n=own.n)
+    events, records = zip(*own.counts, strict=True)
+    return _Tested(z, fisher(events=events, n=records) if exact else None)
+
+
+def _independent(setting: Setting, found: Rates) -> bool:
+    return not setting.cells.repeats and found.effective is None
+
+
 def _nothing(setting: Setting, name: str, group: int, reason: str) -> PairTest:
     nothing = Estimate(value=None, level=_level(setting), withheld=reason)
     label = setting.grouping.labels[group]
@@ -71,9 +116,9 @@ def _level(setting: Setting) -> float:
 def _p(setting: Setting, name: str, found: Rates, group: int) -> _Tested:
     both = (group, setting.reference)
     n = tuple(float(found.trials[g]) / effect(METRICS[name], setting, g) for g in both)
-    rates = tuple(float(found.events[g] / found.trials[g]) for g in both)
+    rates = tuple(found.rate(g) for g in both)
     z = two_proportion_z(rates=(rates[0], rates[1]), n=(n[0], n[1]))
-    if setting.cells.repeats:
+    if setting.cells.repeats or found.effective is not None:
         return _Tested(z, None)
     events, trials = ([int(counts[g]) for g in both] for counts in (found.events, found.trials))
     return _Tested(z, fisher(events=(events[0], events[1]), n=(trials[0], trials[1])))
@@ -115,13 +160,13 @@ def _equivalence(setting: Setting, name: str, found: Rates, group: int) -> tuple
     z = critical(level)
     own, base = (bounded(METRICS[name], found, setting, g, z=z) for g in (group, reference))
     n = int(found.trials[group] + found.trials[reference])
-    words = ", n divided by the design effects of repeated persons" if setting.cells.repeats else ""
+    words = setting.effects
 
     def estimate(made: Bounded, method: str) -> Estimate:
         return Estimate(value=made.value, low=made.low, high=made.high, level=level, n=n, method=method + words)
 
     apart = estimate(difference(own, base), "Newcombe's hybrid score interval")
-    if min(found.events[group], found.events[reference]) < MINIMUM_EVENTS:
+    if min(found.firm[group], found.firm[reference]) < MINIMUM_EVENTS:
         why = f"fewer than {MINIMUM_EVENTS} events in the group or in its reference"
         return apart, Estimate(value=None, level=level, withheld=why)
     return apart, estimate(ratio(own, base), "MOVER of the logarithms of Wilson limits")
@@ -140,7 +185,7 @@ def _detectable(setting: Setting, name: str, found: Rates, group: int, *, level:
     """
     both = (group, setting.reference)
     n = [float(found.trials[g]) / effect(METRICS[name], setting, g) for g in both]
-    base = float(found.events[setting.reference] / found.trials[setting.reference])
+    base = found.rate(setting.reference)
     sides = detectable(base=base, n=n[0], base_n=n[1], level=level, power=POWER)
     if not sides:
         return None

@@ -71,12 +71,13 @@ def with_scores(
     settings: FairnessSettings,
     minimum_cell: int,
     generator: np.random.Generator,
+    weights: Floats | None = None,
 ) -> FairnessPart:
     """The part with everything that the scores say, put behind what the decisions say.
 
     Args:
         part: from the decisions. score: [M] of the favourable outcome. truth: [M]. cells: the counts of a grouping.
-        persons, settings, minimum_cell, generator: as for `assess`.
+        persons, settings, minimum_cell, generator, weights: as for `assess`.
     """
     # Equal records must stay tied, whatever the last bits of their scores.
     score = np.round(score, DIGITS)
@@ -91,7 +92,7 @@ def with_scores(
         along = disclosure.lines(grouping.name, groupings) if grouping.name else (np.arange(2),)
         own = cells(grouping)
         state = standing(own, settings=settings, minimum_cell=minimum_cell, along=along)
-        scored = Scored(Setting(grouping, own, state, settings, minimum_cell), score, truth, codes)
+        scored = Scored(Setting(grouping, own, state, settings, minimum_cell), score, truth, codes, weights)
         rows += scores.measurements(scored)
         rows += calibration.measurements(scored, child) if on_scale else ()
         series += _series(scored, on_scale=on_scale) if grouping.name else ()

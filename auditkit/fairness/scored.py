@@ -11,6 +11,7 @@ from auditkit.fairness.groups import closed_note
 from auditkit.fairness.setting import Setting
 from auditkit.result import Estimate, Measurement
 from auditkit.stats.rounding import TOO_FEW, rate_step, rounded
+from auditkit.stats.weighted import kish
 from auditkit.subject.types import Floats, Ints, Mask
 
 Make = Callable[[int, float], Estimate]
@@ -28,6 +29,12 @@ class Scored:
     """[M] 1, 0 or NaN."""
     persons: Ints
     """[M] codes from 0; every record its own where none repeats."""
+    weights: Floats | None = None
+    """[M] sample weights, or None."""
+
+    def weigh(self, part: Mask) -> Floats:
+        """[N] weights of some of the records; ones where there are none."""
+        return np.ones(int(part.sum())) if self.weights is None else self.weights[part]
 
     def of(self, group: int) -> Mask:
         """[M] members with a score and a label."""
@@ -46,7 +53,14 @@ class Scored:
         truth = self.truth[self.of(group)]
         if not reason and min((truth == 1).sum(), (truth == 0).sum()) < least:
             reason = f"not estimable: fewer than {least} records with a score and one of the two labels in this group"
+        if not reason and self.weights is not None and self.effective(group) < least:
+            reason = f"not estimable: by their weights fewer than {least} effective records of one of the two labels"
         return reason
+
+    def effective(self, group: int) -> float:
+        """The smaller effective number of records (Kish) of the two labels."""
+        own = self.of(group)
+        return min(kish(self.weigh(own & (self.truth == label))) for label in (0, 1))
 
     def step(self, group: int) -> float | None:
         """Rounding step of a group's figures: 0 when open, None when they cannot be shown."""
@@ -69,7 +83,7 @@ def rows(scored: Scored, name: str, make: Make, *, unit: str, bounds: tuple[floa
 def compared(scored: Scored, name: str, make: Make, *, unit: str, bounds: tuple[float, float]) -> Iterator[Measurement]:
     """`fairness.<name>` of every group but the reference, together at the level (Šidák's inequality)."""
     setting, reference = scored.setting, scored.setting.reference
-    base = "the reference is not among the groups" if reference < 0 else scored.why_not(reference)
+    base = setting.no_reference if reference < 0 else scored.why_not(reference)
     if reference >= 0 and base:
         base = f"reference: {base}"
     why = {group: base or scored.why_not(group) for group in setting.compared}

@@ -9,11 +9,11 @@ import numpy as np
 
 from auditkit.fairness.scored import Scored, compared, rows
 from auditkit.result import Estimate, Measurement, Point, Series
-from auditkit.stats import roc
+from auditkit.stats import roc, weighted
 from auditkit.stats.clusters import variance
 from auditkit.stats.intervals import critical
 from auditkit.stats.mover import Bounded, difference
-from auditkit.subject.types import Floats
+from auditkit.subject.types import Floats, Mask
 
 EDGES = np.linspace(0.0, 1.0, 11)
 
@@ -47,8 +47,25 @@ def area(scored: Scored, group: int, level: float) -> Estimate:
     """AUC of one group, with DeLong's interval; persons are kept together where they repeat."""
     own = scored.of(group)
     hits, misses = own & (scored.truth == 1), own & (scored.truth == 0)
+    if scored.weights is not None:
+        return _weighted_area(scored, group, hits, misses, level)
     persons = (scored.persons[hits], scored.persons[misses]) if scored.setting.cells.repeats else None
     return roc.auc(positives=scored.score[hits], negatives=scored.score[misses], level=level, persons=persons)
+
+
+def _weighted_area(scored: Scored, group: int, hits: Mask, misses: Mask, level: float) -> Estimate:
+    """AUC of weighted records; the variance is the larger of two, see `stats.weighted`."""
+    both = (hits, misses)
+    w, persons = (scored.weigh(hits), scored.weigh(misses)), (scored.persons[hits], scored.persons[misses])
+    found = weighted.area(*(scored.score[part] for part in both), weights=w, persons=persons)
+    low, high = weighted.limits(found, z=critical(level), size=scored.effective(group))
+    method = f"DeLong variance of weighted records{_over(scored)}, interval on the logit scale"
+    n = int(hits.sum() + misses.sum())
+    return Estimate(value=found.value, low=low, high=high, level=level, n=n, method=method)
+
+
+def _over(scored: Scored) -> str:
+    return " over persons" if scored.setting.cells.repeats else ""
 
 
 def standardised(scored: Scored, group: int, level: float) -> Estimate:
@@ -60,7 +77,15 @@ def standardised(scored: Scored, group: int, level: float) -> Estimate:
     """
     parts = [scored.of(g) for g in (group, scored.setting.reference)]
     own, base = (scored.score[part] for part in parts)
-    middle, spread = (own.mean(), base.mean()), (own.var(), base.var())
+    w = [scored.weigh(part) * part.sum() / scored.weigh(part).sum() for part in parts]
+    if scored.weights is None:
+        middle, spread = (own.mean(), base.mean()), (own.var(), base.var())
+    else:
+        middle = np.average(own, weights=w[0]), np.average(base, weights=w[1])
+        spread = (
+            np.average((own - middle[0]) ** 2, weights=w[0]),
+            np.average((base - middle[1]) ** 2, weights=w[1]),
+        )
     n = int(own.size + base.size)
     s = math.sqrt((spread[0] + spread[1]) / 2)
     if s == 0:
@@ -68,13 +93,13 @@ def standardised(scored: Scored, group: int, level: float) -> Estimate:
     d = float(middle[0] - middle[1]) / s
     moved = np.concatenate(
         [
-            _moved(x, m, v, d=sign * d, s=s) * sign
-            for x, m, v, sign in zip((own, base), middle, spread, (1, -1), strict=True)
+            _moved(x, m, v, d=sign * d, s=s) * sign * share
+            for x, m, v, sign, share in zip((own, base), middle, spread, (1, -1), w, strict=True)
         ]
     )
     persons = np.concatenate([scored.persons[part] for part in parts])
     half = critical(level) * math.sqrt(variance(moved, persons=persons))
-    by = " over persons" if scored.setting.cells.repeats else ""
+    by = " of weighted records" * (scored.weights is not None) + _over(scored)
     method = f"variance from influence values{by}, simultaneous over the groups (Šidák)"
     return Estimate(value=d, low=d - half, high=d + half, level=level, n=n, method=method)
 
@@ -90,14 +115,14 @@ def distribution(scored: Scored, group: int) -> Series:
     Edges that would part fewer are left out, so no count below the minimum follows from two shares.
     """
     own = scored.of(group)
-    values, persons = scored.score[own], scored.persons[own]
+    values, persons, w = scored.score[own], scored.persons[own], scored.weigh(own)
     points, last = [Point(x=0.0, y=0.0)], 0.0
     for edge in EDGES[1:].tolist():
         below = (values < edge) if edge < 1 else np.ones(values.size, dtype=bool)
         inside, rest = below & (values >= last), ~below
         few = any(0 < np.unique(persons[part]).size < scored.setting.minimum_cell for part in (inside, rest))
         if not few:
-            points.append(Point(x=round(edge, 6), y=float(below.mean())))
+            points.append(Point(x=round(edge, 6), y=float(below @ w / w.sum())))
             last = edge
     return Series(
         name="Score distribution", x_label="Score", y_label="Share of records below", points=tuple(points),

@@ -16,7 +16,9 @@ import pandas as pd
 
 from auditkit.errors import DataError
 from auditkit.fairness.cells import CELLS, Cells
+from auditkit.fairness.kinds import from_rows, too_many
 from auditkit.fairness.metrics import DECISIONS, MISSING
+from auditkit.fairness.tally_weights import SUMS, TallyWeights, by_person, by_record, whole
 from auditkit.subject.types import UNKNOWN, Grouping, Ints
 
 Source = pd.DataFrame | Path | str
@@ -45,23 +47,28 @@ class Tally:
     repeats: bool
     undecided: int
     """Records without a decision; in no combination."""
+    weights: TallyWeights | None = None
 
     def cells(self, grouping: Grouping) -> Cells:
         """The counts of one grouping, whose codes are [S]."""
-        width = (len(grouping.labels) + 1) * CELLS
-        place = np.where(grouping.codes == UNKNOWN, len(grouping.labels), grouping.codes) * CELLS + self.cell
-        pairs, row = np.unique(np.stack([self.kind, place[self.slot]]), axis=1, return_inverse=True)
-        times = np.bincount(row.ravel(), weights=self.times, minlength=pairs.shape[1]).astype(np.int64)
+        groups = len(grouping.labels)
+        width = (groups + 1) * CELLS
+        place = np.where(grouping.codes == UNKNOWN, groups, grouping.codes) * CELLS + self.cell
+        weighted = None if self.weights is None else self.weights.weighted(place, groups=groups)
         if not self.repeats:
             # One record per person: the kinds are the cells themselves.
             own = np.bincount(place[self.slot], weights=self.persons[self.kind], minlength=width).astype(np.int64)
             kinds, counts = np.eye(width, dtype=np.int64)[own > 0], own[own > 0]
+        elif too_many(len(self.persons), groups=groups):
+            many = from_rows(self.kind, place[self.slot], self.times, self.persons, groups=groups)
+            nothing = np.zeros((0, groups + 1, CELLS), dtype=np.int64)
+            return Cells(nothing, self.persons, repeats=True, weighted=weighted, many=many)
         else:
             whole = np.zeros((len(self.persons), width), dtype=np.int64)
-            whole[pairs[0], pairs[1]] = times
+            np.add.at(whole, (self.kind, place[self.slot]), self.times)
             kinds, where = np.unique(whole, axis=0, return_inverse=True)
             counts = np.bincount(where.ravel(), weights=self.persons, minlength=len(kinds)).astype(np.int64)
-        return Cells(kinds.reshape(-1, len(grouping.labels) + 1, CELLS), counts, self.repeats)
+        return Cells(kinds.reshape(-1, groups + 1, CELLS), counts, self.repeats, weighted)
 
 
 def tally(
@@ -73,6 +80,7 @@ def tally(
     score: str | None = None,
     threshold: float = 0.5,
     person: str | None = None,
+    weight: str | None = None,
 ) -> Tally:
     """Count a table in one pass.
 
@@ -81,13 +89,14 @@ def tally(
         groups: attribute -> column; null is unknown membership.
         truth, decision: columns of 1 (favourable), 0 or null. score, threshold: in place of a decision; a score of at
             least the threshold is favourable. person: column of person ids; a null is a person of its own.
+        weight: column of sample weights.
 
     Raises:
-        DataError: a column is missing, or a label or decision is neither 0, 1 nor null.
+        DataError: a column is missing, a label or decision is neither 0, 1 nor null, or a weight is none.
     """
     with duckdb.connect(config={"memory_limit": MEMORY, "threads": 2}) as base:
         name = _open(base, source)
-        wanted = [*groups.values(), truth, *(c for c in (decision, score, person) if c is not None)]
+        wanted = [*groups.values(), truth, *(c for c in (decision, score, person, weight) if c is not None)]
         _require(base, name, wanted)
         _check(base, name, [column for column in (truth, decision) if column is not None])
         decided = _decided(decision, score, threshold)
@@ -95,27 +104,35 @@ def tally(
         cell = f"{label} * {DECISIONS} + {decided}"
         keys = [f"{_q(column)}::VARCHAR AS g{at}" for at, column in enumerate(groups.values())]
         who = "" if person is None else f", {_q(person)} AS person"
-        base.execute(f"CREATE TEMP VIEW seen AS SELECT {', '.join([*keys, f'{cell} AS cell'])}{who} FROM {name}")
+        parts, unit = ("", None) if weight is None else whole(base, name, _known(weight))
+        more = f"{who}, {parts}" if parts else who
+        base.execute(f"CREATE TEMP VIEW seen AS SELECT {', '.join([*keys, f'{cell} AS cell'])}{more} FROM {name}")
         undecided = _one(base, "SELECT count(*) FROM seen WHERE cell IS NULL")
         names = [f"g{at}" for at in range(len(groups))]
         if person is None:
-            return _by_record(base, list(groups), names, undecided)
-        return _by_person(base, list(groups), names, undecided)
+            return _by_record(base, list(groups), names, undecided, unit)
+        return _by_person(base, list(groups), names, undecided, unit)
 
 
-def _by_record(base: duckdb.DuckDBPyConnection, groups: list[str], names: list[str], undecided: int) -> Tally:
+def _by_record(
+    base: duckdb.DuckDBPyConnection, groups: list[str], names: list[str], undecided: int, unit: float | None
+) -> Tally:
     keys = ", ".join([*names, "cell"])
-    query = f"SELECT {keys}, count(*) AS n FROM seen WHERE cell IS NOT NULL GROUP BY ALL ORDER BY ALL"
+    sums = "" if unit is None else f", {SUMS}"
+    query = f"SELECT {keys}, count(*) AS n{sums} FROM seen WHERE cell IS NOT NULL GROUP BY ALL ORDER BY ALL"
     found = base.execute(query).df()
     labels, codes = _groups(found, groups, names)
     each = np.arange(len(found), dtype=np.int64)
     return Tally(
         labels, codes, found["cell"].to_numpy(dtype=np.int64), kind=each, slot=each, times=np.ones_like(each),
         persons=found["n"].to_numpy(dtype=np.int64), repeats=False, undecided=undecided,
+        weights=None if unit is None else by_record(found, unit),
     )  # fmt: skip
 
 
-def _by_person(base: duckdb.DuckDBPyConnection, groups: list[str], names: list[str], undecided: int) -> Tally:
+def _by_person(
+    base: duckdb.DuckDBPyConnection, groups: list[str], names: list[str], undecided: int, unit: float | None
+) -> Tally:
     """Two steps: combinations get numbers, and persons with the same numbers as often are one kind."""
     keys = ", ".join([*names, "cell"])
     base.execute(
@@ -124,8 +141,9 @@ def _by_person(base: duckdb.DuckDBPyConnection, groups: list[str], names: list[s
     )
     same = " AND ".join(f"seen.{key} IS NOT DISTINCT FROM slots.{key}" for key in [*names, "cell"])
     own = "CASE WHEN person IS NULL THEN 'r' || row_number() OVER () ELSE 'p' || person::VARCHAR END"
+    numbered = f"FROM seen JOIN slots ON {same}"
     found = base.execute(
-        f"WITH rows AS (SELECT {own} AS who, slot FROM seen JOIN slots ON {same}), "
+        f"WITH rows AS (SELECT {own} AS who, slot {numbered}), "
         "kinds AS (SELECT list(slot ORDER BY slot) AS kind FROM rows GROUP BY who) "
         "SELECT kind, count(*) AS persons FROM kinds GROUP BY kind ORDER BY kind"
     ).df()
@@ -138,6 +156,7 @@ def _by_person(base: duckdb.DuckDBPyConnection, groups: list[str], names: list[s
     return Tally(
         labels, codes, slots["cell"].to_numpy(dtype=np.int64), kind=kind, slot=slot, times=np.ones_like(slot),
         persons=found["persons"].to_numpy(dtype=np.int64), repeats=bool((lengths > 1).any()), undecided=undecided,
+        weights=None if unit is None else by_person(base, f"SELECT {own} AS who, slot, q {numbered}", unit),
     )  # fmt: skip
 
 

@@ -64,7 +64,9 @@ def targets_of(
 def _gaps(groupings: Mapping[str, Grouping], rows: Ints, minimum: int) -> Iterator[Target]:
     for grouping in groupings.values():
         codes = grouping.codes[rows]
-        reference = codes == grouping.labels.index(grouping.reference)
+        reference = np.ones(len(codes), dtype=bool)  # all records, where the reference is these and no group
+        if grouping.chosen != "overall":
+            reference = codes == grouping.labels.index(grouping.reference)
         for code, label in enumerate(grouping.labels):
             group = codes == code
             n = int(min(group.sum(), reference.sum()))

@@ -8,7 +8,7 @@ from itertools import pairwise
 from auditkit.errors import Complaint
 from auditkit.policy.bins import bin_labels, group_label
 from auditkit.policy.explain import Locate, did_you_mean, listed, shown
-from auditkit.policy.schema import Protected
+from auditkit.policy.schema import REFERENCES, Protected
 
 
 def check_attributes(protected: Mapping[str, Protected], locate: Locate) -> Iterator[Complaint]:
@@ -31,7 +31,7 @@ def check_attributes(protected: Mapping[str, Protected], locate: Locate) -> Iter
         elif part.groups is not None:
             labels = tuple(group_label(group) for group in part.groups)
             yield from _groups(name, labels, part, locate)
-        if part.reference is not None and labels and part.reference not in labels:
+        if part.reference is not None and labels and part.reference not in (*labels, *REFERENCES):
             close = did_you_mean(part.reference, labels)
             message = f"the reference {shown(part.reference)} of '{name}' is none of its groups"
             hint = f"did you mean '{close}'?" if close else f"its groups are {listed(labels)}"

@@ -17,9 +17,12 @@ from pydantic import BaseModel, ValidationError
 from auditkit.errors import Complaint, PolicyError
 from auditkit.policy import frameworks, measures, predicate
 from auditkit.policy.attributes import check_attributes, check_intersections
+from auditkit.policy.compare import check_compare
 from auditkit.policy.document import KeyPath, as_json
 from auditkit.policy.explain import FILL_IN, Locate, did_you_mean, listed, to_fill_in
+from auditkit.policy.membership import check_memberships
 from auditkit.policy.needs import check_needs
+from auditkit.policy.outcomes import check_outcomes
 from auditkit.policy.remedies import check_remedies
 from auditkit.policy.schema import Data, Model, PrivacySettings, Protected, Rule, SliceRule
 from auditkit.policy.statutory import StatutorySettings
@@ -73,7 +76,8 @@ class Draft:
     @property
     def on_names(self) -> tuple[str, ...]:
         """What a rule may name in `on`."""
-        return (*self.attributes, *(JOIN.join(names) for names in self.intersections.values()))
+        crossed = (JOIN.join(names) for names in self.intersections.values())
+        return (*self.attributes, *crossed, *_mapping(self.raw, "memberships"))
 
 
 def check(draft: Draft, locate: Locate) -> list[Complaint]:
@@ -91,6 +95,9 @@ def check(draft: Draft, locate: Locate) -> list[Complaint]:
         *_marks(draft.raw, (), locate),
         *check_needs(draft.data, draft.model, draft.raw, locate),
         *check_remedies(draft.raw, locate),
+        *check_compare(draft.raw, locate),
+        *check_memberships(draft.raw, draft.attributes, locate),
+        *check_outcomes(draft.raw, locate),
         *_budget(draft.raw, locate),
     ]
     return list(dict.fromkeys(found))

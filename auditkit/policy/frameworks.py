@@ -22,8 +22,11 @@ from auditkit.policy.explain import did_you_mean, explain, listed
 from auditkit.policy.settings import Name, Section, Text
 
 Certainty = Literal["verified", "secondary", "unverified"]
-Place = Literal["verdicts", "fairness", "statutory", "influence", "privacy", "data", "method", "reproduction"]
-"""Sections of the report, by anchor."""
+Place = Literal[
+    "verdicts", "fairness", "fairness-discovery", "fairness-proxies", "statutory", "statutory-bias-audit",
+    "statutory-four-fifths", "influence", "privacy", "remedies", "data", "method", "reproduction",
+]  # fmt: skip
+"""Sections of the report, and parts of them, by anchor."""
 
 
 class Computed(Section):
@@ -113,6 +116,11 @@ class Framework(Section):
     """What a reader has to know."""
     disclaimer: Text = Field(pattern="not legal advice")
     """Says that this is not legal advice."""
+
+    def applies_to(self) -> str:
+        """The question whether it applies, which a person answers, and the domains in which a policy may name it."""
+        of = f"policies of the domain {' or '.join(self.domains)}" if self.domains else "policies of any domain"
+        return f"Whether it applies, a person has to say: {self.scope} It may be named by {of}."
 
     def status_notes(self, as_of: date) -> tuple[str, ...]:
         """What has to be told about the rule set's status on the audit's date; empty if it plainly binds."""

@@ -20,6 +20,8 @@ def schema() -> dict[str, Any]:
     protected = properties["protected"]
     _only_names(protected, but="intersections")
     _only_names(properties["slices"])
+    _only_names(properties["memberships"])
+    _only_names(properties["outcomes"])
     protected["properties"] = {"intersections": _intersections(properties.pop("intersections"))}
     extends = {"type": "string", "minLength": 1, "description": "Another policy file; keys stated here replace its."}
     document["properties"] = {"auditkit": properties.pop("auditkit"), "extends": extends, **properties}

@@ -200,6 +200,12 @@ def _absolute(policy: Policy, origins: Mapping[str, Document]) -> Policy:
         if stated is not None:
             absolute = Path(os.path.normpath(_folder(origins[section].path) / stated))
             changes[section] = part.model_copy(update={name: absolute})
+    changes["compare"] = {
+        name: rule if rule.path is None else rule.model_copy(
+            update={"path": Path(os.path.normpath(_folder(origins["compare"].path) / rule.path))}
+        )
+        for name, rule in policy.compare.items()
+    }  # fmt: skip
     return policy.model_copy(update=changes)
 
 

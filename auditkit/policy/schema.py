@@ -11,6 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat
 
+from auditkit.policy.compare import ComparedRule
+from auditkit.policy.membership import Membership
+from auditkit.policy.outcomes import Outcome
 from auditkit.policy.remedies import RemedySettings
 from auditkit.policy.settings import (
     FairnessSettings,
@@ -51,6 +54,8 @@ __all__ = [
 ]
 
 Scalar = bool | int | float | str
+REFERENCES = ("largest", "best", "overall")
+"""References that are chosen by the data."""
 
 
 class Deployment(Section):
@@ -107,7 +112,7 @@ class Data(Section):
     missing: tuple[str, ...] = ()
     """Further texts to read as missing, beside the empty cell (for example `?` or `NA`)."""
     weight: str | None = None
-    """Column of sample weights."""
+    """Column of sample weights: the model's training and the group statistics go by them."""
 
 
 class Model(Section):
@@ -139,7 +144,8 @@ class Protected(Section):
     bins: tuple[float, ...] | None = None
     """Ascending edges; [25, 40, 62] makes 25-39 and 40-61. Needs at least two."""
     reference: str | None = None
-    """Group the others are compared with; if not given, the largest group, and the report says so."""
+    """Group the others are compared with; or, where no group has that name, `largest`, `best` (with the highest
+    selection rate) or `overall` (all records). If not given, the largest group, and the report says so."""
     unknown: tuple[Scalar, ...] = ()
     """Values that mean unknown, beside missing."""
 
@@ -212,10 +218,16 @@ class Policy(Section):
     """Protected attributes by name; the key `intersections` lists combinations of them."""
     intersections: tuple[tuple[str, ...], ...] = ()
     """In YAML under `protected: {intersections: [[sex, age]]}`; `load` moves it here."""
+    memberships: dict[Name, Membership] = Field(default_factory=dict)
+    """Attributes of which a record may have several groups, or only a probability of each."""
+    outcomes: dict[Name, Outcome] = Field(default_factory=dict)
+    """Further outcomes (classes, numbers, rankings) whose prediction and truth are columns of the evaluation file."""
     slices: dict[Name, SliceRule] = Field(default_factory=dict)
     """Named sets of evaluation records."""
     cases: tuple[str | int, ...] = ()
     """Ids of single evaluation records to be explained."""
+    compare: dict[Name, ComparedRule] = Field(default_factory=dict)
+    """Other models or versions, asked about the same evaluation records."""
     fairness: FairnessSettings = FairnessSettings()
     """How group statistics are computed."""
     influence: InfluenceSettings = InfluenceSettings()

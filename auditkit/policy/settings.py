@@ -67,7 +67,8 @@ class FairnessSettings(Section):
     control: tuple[str, ...] = ()
     """Protected attributes or columns within whose values groups are compared again (conditional parity)."""
     multiplicity: Literal["simultaneous", "holm", "bh"] = "simultaneous"
-    """How p-values of a measure's comparisons are put right for their number; intervals are simultaneous always."""
+    """How p-values are put right for their number. With `holm` or `bh` the verdicts of rules on rates and what is made
+    of them rest on such tests against the threshold; intervals are simultaneous always."""
     equivalence_margin: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Difference of rates within which two groups count as equivalent; ratios within 0.8 to 1.25."""
     discovery: Literal["auto", "none"] = "auto"

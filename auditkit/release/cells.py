@@ -9,8 +9,7 @@ also one whose record was changed, or whose id was; each is looked at by itself.
 from __future__ import annotations
 
 import hmac
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -94,7 +93,7 @@ def cells_of(
         if len(rows):
             for name, mask in _of_split(split, table, predictions, slices, marks):
                 found[name] = rows[mask]
-    ids = np.array([_keyed(key, f"id\0{person}") for person in persons], dtype=f"S{DIGEST * 2}")
+    ids = _keyed(key, (f"id\0{person}" for person in persons.tolist()))
     # In the order of the names, which is the same whether an array was computed now or kept by a run that was stopped.
     return Cells(dict(sorted(found.items())), ids, _contents(table, keys, key))
 
@@ -156,12 +155,16 @@ def _outcomes(label: Floats, decision: Floats | None) -> dict[str, Mask]:
 
 def _contents(table: Table, keys: Sequence[str | None], key: bytes) -> NDArray[np.bytes_]:
     """[R] digest of each record."""
-    seen: Counter[tuple[str, str]] = Counter()
-    digests = []
-    for split, text in zip(table.split.tolist(), content_of(table, keys), strict=True):
-        seen[split, text] += 1
-        digests.append(_keyed(key, f"content\0{seen[split, text]}\0{text}"))
-    return np.array(digests, dtype=f"S{DIGEST * 2}")
+    return _keyed(key, _numbered(table.split.tolist(), content_of(table, keys)))
+
+
+def _numbered(splits: Iterable[str], contents: Iterable[str]) -> Iterator[str]:
+    """Each record's content, alike records of a split told apart by a number."""
+    seen: dict[str, dict[str, int]] = {}
+    for split, text in zip(splits, contents, strict=True):
+        own = seen.setdefault(split, {})
+        own[text] = number = own.get(text, 0) + 1
+        yield f"content\0{number}\0{text}"
 
 
 def content_of(table: Table, keys: Sequence[str | None]) -> list[str]:
@@ -171,11 +174,25 @@ def content_of(table: Table, keys: Sequence[str | None]) -> list[str]:
 
 
 def _plain(column: pd.Series[Any]) -> list[str]:
-    """The column as texts that do not depend on whether another record made it a column of floats."""
+    """The column as texts that do not depend on whether another record made it a column of floats.
+
+    Every value is written once, however many records have it; numbers are told apart by their bits, as 0 and -0 are
+    written differently.
+    """
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        return [repr(value) for value in column.to_numpy(dtype=np.float64, na_value=np.nan).tolist()]
-    return [str(value) for value in column.tolist()]
+        numbers = np.ascontiguousarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
+        codes, bits = pd.factorize(numbers.view(np.int64))
+        texts = [repr(value) for value in bits.view(np.float64).tolist()]
+    elif isinstance(column.dtype, pd.StringDtype):
+        codes, words = pd.factorize(column, use_na_sentinel=False)
+        texts = [str(value) for value in words.tolist()]
+    else:
+        return [str(value) for value in column.tolist()]
+    written: list[str] = np.array([*texts, ""], dtype=object)[codes].tolist()
+    return written
 
 
-def _keyed(key: bytes, text: str) -> bytes:
-    return hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256")[:DIGEST].hex().encode()
+def _keyed(key: bytes, texts: Iterable[str]) -> NDArray[np.bytes_]:
+    """Each text's digest, in hexadecimal digits."""
+    first = b"".join([hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256")[:DIGEST] for text in texts])
+    return np.frombuffer(first.hex().encode(), dtype=f"S{DIGEST * 2}")

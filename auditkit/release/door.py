@@ -16,6 +16,7 @@ from auditkit.release.guard import Guarded, Parts, guard
 from auditkit.release.secrets import counts_in, secrets_of, texts_in
 from auditkit.release.selftest import STATEMENT, Again, require_sealed
 from auditkit.result import AuditResult, Fact
+from auditkit.subject.memberships import memberships_of, public_texts
 from auditkit.subject.types import Predictions, Slice, Table
 
 OF_SLICES: Final = frozenset({"discovery_p"})
@@ -53,6 +54,7 @@ def released(
     exposure = parts.privacy.exposure
     edges = [] if exposure is None else [band.low for band in exposure.bands]
     marks = marks_of(arrays, len(table.rows("train")), edges)
+    slices = (*slices, *memberships_of(policy, table, predictions))
     cells = cells_of(
         table, predictions, slices, marks, keys=(policy.data.id, policy.data.person), key=beside.key
     )
@@ -89,7 +91,7 @@ def seal(
     secrets = secrets_of(
         table, (*single, *columns), keys=(policy.data.id, policy.data.person),
         public=[*texts_in(result.policy), *(label for own in table.groupings.values() for label in own.labels),
-            *counts_in(result.model_dump())],
+            *counts_in(result.model_dump()), *public_texts(policy.memberships, table.frame)],
         digests=digests_of(result),
         minimum=policy.report.minimum_cell,
     )  # fmt: skip
@@ -105,6 +107,6 @@ def digests_of(result: AuditResult) -> tuple[str, ...]:
 def key_of(table: Table) -> bytes:
     """A key that only the data make: the digest of all ids and records."""
     digest = hashlib.sha256(b"auditkit released cells")
-    for text in (*table.ids.tolist(), *content_of(table, ())):
-        digest.update(f"{text}\0".encode("utf-8", "surrogatepass"))
+    for texts in (table.ids.tolist(), content_of(table, ())):
+        digest.update("".join([f"{text}\0" for text in texts]).encode("utf-8", "surrogatepass"))
     return digest.digest()

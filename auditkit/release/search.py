@@ -16,6 +16,9 @@ from auditkit.release.texts import Text
 
 GAP: Final = 3
 """Most characters between two pieces of one id."""
+_BEFORE_DIGIT: Final = re.compile(r"[ \t\u00a0]{1,3}|[ \t\u00a0]?[-_./\\#|\u2010-\u2015]{1,3}[ \t\r\n]{0,2}")
+"""What may stand in an id before a piece that begins with a digit. A name, a colon or a sign of equality and a number
+is a figure and its value: `"n": 4000` is no record N-4000, and `p = 0.6036` no person P-06036."""
 INSIDE: Final = 6
 """Characters from which an id is also looked for inside a longer word."""
 ANSWER_DIGITS: Final = (10, 14)
@@ -87,16 +90,17 @@ class Searcher:
         return _HEX_WORD.sub(lambda m: "~~~~" if m[0] in self._openings else m[0], content)
 
     def _windows(self, content: str, runs: list[tuple[int, int, str]], *, prose: bool) -> Iterator[tuple[str, str]]:
-        """Ids and texts, whatever stands between their pieces; in code, as they are written."""
+        """Ids and texts, with whatever can stand between their pieces; in code, as they are written."""
         wanted, beginnings, literal = self._wanted, self._beginnings, self.secrets.literal
         for k, (start, first, run) in enumerate(runs):
-            joined, at, end = run, k, first
+            joined, at, end, whole = run, k, first, prose
             while joined in beginnings:
-                if joined in wanted and (prose or content[start:end] in literal):
+                if joined in wanted and (whole or content[start:end] in literal):
                     yield ("ids or rare texts", joined)
                 at += 1
                 if at == len(runs) or runs[at][0] - end > GAP:
                     break
+                whole = whole and _joins(content, end, runs[at][0])
                 end = runs[at][1]
                 joined += runs[at][2]
             if run in self.secrets.numbers and prose and content[max(start - 1, 0) : start] not in (".", ","):
@@ -140,3 +144,12 @@ class Searcher:
             kinds = (str.isdigit, str.isupper, str.islower)
             if all(any(kind(c) for c in token) for kind in kinds) and "_" not in token and "-" not in token:
                 yield ("digests", token)
+
+
+def _joins(content: str, end: int, start: int) -> bool:
+    """Whether two pieces, of which one ends and the other starts here, can be of one id."""
+    if not content[start].isdigit():
+        return True
+    gap = content[end:start]
+    decimal = gap in (".", ",") and content[end - 1].isdigit()
+    return not decimal and _BEFORE_DIGIT.fullmatch(gap) is not None

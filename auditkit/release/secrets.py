@@ -133,6 +133,8 @@ def _plain(text: str) -> str:
 
 def _mixed(key: str) -> bool:
     """Whether it has letters and digits, or several words: such a text does not occur by chance."""
+    if key.isdigit():
+        return False
     plain = _plain(key)
     both = any(c.isdigit() for c in plain) and any(c.isalpha() for c in plain)
     several = len(RUN.findall(key)) > 1 and plain.isalpha() and len(plain) >= TEXT

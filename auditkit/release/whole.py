@@ -19,9 +19,11 @@ def across(part: FairnessPart, reason: str) -> dict[str, Any]:
 
     Tests, scores and strata count again over the groups, and found slices over sets of which no release is told.
     """
-    found = {name: getattr(part, name) for name in ("discovery", "proxies")}
+    found = {name: getattr(part, name) for name in ("discovery", "proxies", "models")}
     emptied_ = {name: None if piece is None else emptied(piece, reason) for name, piece in found.items()}
-    return {"tests": (), "scores": (), "conditional": (), **emptied_}
+    told = tuple(emptied(piece, reason) for piece in part.memberships)
+    others = tuple(emptied(piece, reason) for piece in part.outcomes)
+    return {"tests": (), "scores": (), "conditional": (), "memberships": told, "outcomes": others, **emptied_}
 
 
 def remedies(part: RemediesPart, held: frozenset[Name], reason: str) -> RemediesPart:

@@ -1,4 +1,4 @@
-"""What sections are made of: tables, figures and headings with their numbers, independent of HTML and PDF.
+"""The numbering of one document: tables, figures and headings as the views ask for them.
 
 A view asks the book for the next table or figure; the number, the anchor and the place in the contents follow.
 """
@@ -7,116 +7,19 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from auditkit.report import phrasing, wording
-from auditkit.result import AuditResult, Estimate, Measurement, Verdict
+from auditkit.report.tables import Cell, Column, Figure, Further, Heading, Row, Table
+from auditkit.result import AuditResult, Estimate, Measurement
+
+__all__ = ["Book", "Cell", "Column", "Figure", "Further", "Heading", "Row", "Table"]
 
 Medium = Literal["html", "pdf"]
 Pivot = dict[str, dict[str, Measurement]]
 """measure -> group -> row, in the order of the result."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell: its text, a second line in small type, a verdict pill, a link inside the report, a sort key."""
-
-    text: str
-    detail: str = ""
-    verdict: Verdict | None = None
-    waived: bool = False
-    link: str = ""
-    sort: str = ""
-    code: bool = False
-    unstated: bool = False
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: heading, whether it holds numbers (right-aligned), takes the width that is left, or never wraps."""
-
-    title: str
-    numeric: bool = False
-    wide: bool = False
-    tight: bool = False
-    width: Literal[0, 13, 20, 25, 30, 35, 50, 60, 70] = 0
-    """Percent of the table's width on paper; 0 follows the content."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row; the first cell is its heading. `verdict` lets the reader keep breaches only."""
-
-    cells: tuple[Cell, ...]
-    verdict: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A numbered table with the notes that belong under it."""
-
-    number: int
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...] = ()
-    filterable: bool = False
-    sortable: bool = False
-    inline: bool = False
-    """Whether the small type stands beside the number instead of under it."""
-    even: bool = False
-    """Whether all columns but the first are equally wide on paper."""
-    splits: bool = False
-    """Whether even a short table may go over two pages."""
-
-    @property
-    def anchor(self) -> str:
-        """Its id in the document."""
-        return f"table-{self.number}"
-
-    @property
-    def dense(self) -> bool:
-        """Whether its rows are digests, one line each, so that they may stand close on paper."""
-        return any(cell.code for row in self.rows for cell in row.cells)
-
-    @property
-    def narrow(self) -> bool:
-        """Whether it needs less than the width of the page."""
-        return len(self.columns) <= 3 and not any(column.wide for column in self.columns)
-
-    @property
-    def small(self) -> bool:
-        """Whether it is never split over two pages."""
-        return not self.splits and len(self.rows) <= (9 if self.inline else 6)
-
-    @property
-    def short(self) -> bool:
-        """Whether it can stay on one page with its figure."""
-        return len(self.rows) <= 6
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A numbered figure: its title says the finding, its alternative text what is drawn and where the data are."""
-
-    number: int
-    title: str
-    alt: str
-    source: str
-    width: int
-    height: int
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A numbered heading inside a section."""
-
-    number: str
-    title: str
-    anchor: str
 
 
 def slug(text: str) -> str:
@@ -131,6 +34,8 @@ class Book:
     result: AuditResult
     medium: Medium
     tables: int = 0
+    annexed: int = 0
+    """Tables of the annex so far."""
     figures: int = 0
     section: int = 0
     headings: list[Heading] = field(default_factory=list)
@@ -140,6 +45,14 @@ class Book:
     """Id of a section -> its number."""
     digest: str = ""
     """sha256 of audit.json."""
+    annex: list[Further] = field(default_factory=list)
+    """What the chapters have put off to the annex, in their order."""
+    waiting: list[Table] = field(default_factory=list)
+    """Tables for the annex that no heading has yet."""
+    shown: dict[str, Table] = field(default_factory=dict)
+    """Measure -> the first table that shows it."""
+    headed: dict[str, str] = field(default_factory=dict)
+    """Anchor of a heading -> its number."""
     _taken: set[str] = field(default_factory=set)
 
     @property
@@ -167,11 +80,16 @@ class Book:
         inline: bool = False,
         even: bool = False,
         splits: bool = False,
+        annex: bool = False,
     ) -> Table:
-        """The next table; more than three rows can be sorted in the HTML unless their order says something."""
-        self.tables += 1
-        return Table(
-            self.tables,
+        """The next table; more than three rows can be sorted in the HTML unless their order says something.
+
+        One for the `annex` has a number of its own row and waits for `put_off`.
+        """
+        self.tables += not annex
+        self.annexed += annex
+        table = Table(
+            f"A{self.annexed}" if annex else str(self.tables),
             title,
             tuple(columns),
             tuple(rows),
@@ -182,6 +100,9 @@ class Book:
             even,
             splits,
         )
+        if annex:
+            self.waiting.append(table)
+        return table
 
     def figure(self, title: str, alt: str, drawing: tuple[bytes, int, int], *, note: str = "") -> Figure:
         """The next figure; `drawing` is SVG bytes with its width and height in CSS pixels."""
@@ -194,8 +115,30 @@ class Book:
         """The next heading of the section that is being made, with an anchor that no other has."""
         number = f"{self.section}.{len(self.headings) + 1}"
         heading = Heading(number, title, self._anchor(anchor))
+        return self._headed(heading)
+
+    def _headed(self, heading: Heading) -> Heading:
         self.headings.append(heading)
+        self.headed[heading.anchor] = heading.number
         return heading
+
+    def put_off(self, title: str, anchor: str) -> Further | None:
+        """Put the tables that wait off to the annex, under one heading; None where none waits."""
+        if not self.waiting:
+            return None
+        further = Further(title, self._anchor(anchor), tuple(self.waiting))
+        self.waiting = []
+        self.annex.append(further)
+        return further
+
+    def heading_of(self, further: Further) -> Heading:
+        """The numbered heading of what was put off, at the anchor that its chapter links to."""
+        return self._headed(Heading(f"{self.section}.{len(self.headings) + 1}", further.title, further.anchor))
+
+    def shows(self, table: Table, measures: Iterable[str]) -> None:
+        """Remember the first table of each measure, for the checklists of rule sets."""
+        for measure in measures:
+            self.shown.setdefault(measure, table)
 
     def _anchor(self, wanted: str) -> str:
         base = slug(wanted)
@@ -207,6 +150,8 @@ class Book:
 
     def link(self, anchor: str, *, on: str = "") -> str:
         """The anchor of the part that holds some evidence, or nothing when the report has no such section."""
+        if anchor in self.headed:
+            return anchor
         section = re.split(r"[-/]", anchor.lstrip("#"), maxsplit=1)[0]
         if section == "fairness" and on in self.result.fairness.attributes:
             return slug(f"fairness-{on}")

@@ -72,6 +72,9 @@ def _chapters(
         book.section += section.numbered
         book.headings = []
         view = section.view(result, book)
+        book.put_off(section.title, f"annex-{section.id}")
+        if section.id == "annex" and not book.annex:
+            continue
         number = str(book.section) if section.numbered else ""
         html = environment.get_template(section.template).render(
             view, result=result, section=section, number=number, medium=medium, digest=digest

@@ -29,6 +29,7 @@ def coverage() -> frozenset[int]:
     return frozenset.intersection(*text) | frozenset.intersection(*fallback)
 
 
+@lru_cache(maxsize=100_000)  # the page, the paper and the self-test say the same texts
 def readable(text: str) -> str:
     """The text with white space made plain and every character that cannot be shown written as `[U+1F600]`."""
     known = coverage()

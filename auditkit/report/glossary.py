@@ -28,9 +28,26 @@ TERMS = (
          "and never too narrow, the third the second where persons have several records."),
     Term("Bootstrap", "The figure computed again on many samples drawn from the same persons; the spread gives the "
          "interval."),
+    Term("p", "How often data like these would show a difference at least as large if there were none. Small is "
+         "evidence of a difference; large is no evidence that there is none. Adjusted: put right for how many were "
+         "tested."),
+    Term("Permutation test", "The figure computed again with the groups dealt out at random, many times; how often it "
+         "comes out as large gives p."),
+    Term("Alike", "Shown to differ by less than a stated margin, with the whole interval inside it. That no difference "
+         "was found does not show it."),
+    Term("Detectable gap", "The smallest difference that so many records would show with the stated probability. A gap "
+         "that is smaller can easily go unseen."),
     Term("Design effect", "How much less several records of one person tell than as many persons would. An interval "
          "divides n by it."),
     Term("n", "The number of records that a figure rests on; for fidelity, of retrained models."),
+    Term("Calibration", "Whether a score means what it says: of the records with a score near a value, that share has "
+         "the favourable label. The calibration error is the mean distance between the two, the Brier score the mean "
+         "square of the distance between score and label."),
+    Term("Within strata", "Compared among records that share a value of another column, and drawn together over its "
+         "values. A difference over all records can vanish or reverse within strata."),
+    Term("Slice", "The records that meet one or several conditions. Slices that nobody named were found on one half of "
+         "the persons and tested on the other."),
+    Term("False-discovery level", "Of the slices called confirmed, the share that may on average be chance."),
     Term("Insufficient evidence", "The interval holds values on both sides of the threshold, or too few records or "
          "too many unknown memberships stand behind it. It is neither a pass nor a breach."),
     Term("Suppressed", "Not shown, because fewer records than the minimum cell stand behind the figure."),
@@ -49,7 +66,8 @@ TERMS = (
     Term("Canary", "A made-up record that is put among the training records by the toss of a coin, to see whether the "
          "model gives the coin away."),
     Term("Membership inference", "Guessing from the model's output whether a record was in its training data."),
-    Term("AUC", "The chance that the attack ranks a random member above a random non-member; 0.5 is guessing."),
+    Term("AUC", "The chance that a random record of one kind scores above one of the other; 0.5 is guessing. For an "
+         "attack: members above non-members; for a model's scores: favourable labels above unfavourable ones."),
     Term("Digest", "A fingerprint (SHA-256) of a file. Any change of the file changes its digest."),
     Term("Waiver", "A named person's acceptance of a breach until a date. The breach is printed and not counted."),
 )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from auditkit.report.book import Book
-from auditkit.report.views import background, fairness, front, influence, privacy, remedies, statutory
+from auditkit.report.views import annex, background, fairness, front, influence, models, privacy, remedies, statutory
 from auditkit.result import AuditResult
 
 View = Callable[[AuditResult, Book], dict[str, object]]
@@ -41,6 +41,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("verdicts", "Verdicts", front.verdicts, always),
     Section("fairness", "Fairness across groups", fairness.view, always),
     Section("statutory", "Statutory tables", statutory.view, lambda result: result.statutory is not None),
+    Section("models", "Models compared", models.view, lambda result: result.fairness.models is not None),
     Section("influence", "Training records behind the results", influence.view, always),
     Section("privacy", "Privacy: what the model gives away", privacy.view, always),
     Section("remedies", "Remedies tried", remedies.view, always),
@@ -49,4 +50,5 @@ SECTIONS: tuple[Section, ...] = (
     Section("method", "Method and limits", background.method, always),
     Section("reproduction", "Reproduction", background.reproduction, always),
     Section("glossary", "Glossary", background.glossary, always),
+    Section("annex", "Annex: further tables", annex.view, always),
 )

@@ -12,7 +12,7 @@ charts and JSON read the same rows, and nothing is computed twice.
 from __future__ import annotations
 
 from auditkit.result.audit import SCHEMA_VERSION, UNJUDGED, AuditResult, parse
-from auditkit.result.comparisons import AttributeTests, GapTest, PairTest
+from auditkit.result.comparisons import AttributeTests, GapTest, PairTest, ThresholdTest
 from auditkit.result.control import Conditional, Stratum
 from auditkit.result.discovery import Discovery, Proxies, Proxy, Slice, WorstSlices
 from auditkit.result.epsilon import CanaryPart, ClaimPart, EpsilonBound, EpsilonPart
@@ -23,6 +23,8 @@ from auditkit.result.fairness import FairnessPart, Group, MetricNote
 from auditkit.result.findings import Conclusion, Finding, GroupVerdict, Severity, Verdict, Waiver
 from auditkit.result.inference import AttributeInference, InferencePart
 from auditkit.result.influence import Composition, CompositionRow, InfluencePart, SliceInfluence
+from auditkit.result.membership import MembershipBounds, MembershipGroup, MembershipPart
+from auditkit.result.outcomes import OutcomeNote, OutcomePart, OutcomeRow
 from auditkit.result.privacy import (
     AttackPart,
     Duplicates,
@@ -92,9 +94,15 @@ __all__ = [
     "InfluencePart",
     "Measurement",
     "Median",
+    "MembershipBounds",
+    "MembershipGroup",
+    "MembershipPart",
     "MetricNote",
     "ModelPart",
     "Onion",
+    "OutcomeNote",
+    "OutcomePart",
+    "OutcomeRow",
     "PairTest",
     "PersonRisk",
     "Point",
@@ -123,6 +131,7 @@ __all__ = [
     "StructuralCheck",
     "Structure",
     "ThreatRow",
+    "ThresholdTest",
     "Verdict",
     "Waiver",
     "WhoIsExposed",

@@ -48,7 +48,7 @@ class AuditResult(Record):
 
     def measurements(self) -> tuple[Measurement, ...]:
         """Every measurement of every part, in the order of the parts."""
-        return (*self.model.measurements, *self.fairness.measurements, *self.privacy.measurements)
+        return (*self.model.measurements, *self.fairness.judged, *self.privacy.measurements)
 
     def _repr_html_(self) -> str:
         """The notebook's view: the verdict and one row per rule; the full report is `auditkit render`."""

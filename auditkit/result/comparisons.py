@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Literal, TypeAlias
 
 from auditkit.result.estimate import Estimate, Record
 
@@ -51,6 +52,19 @@ class PairTest(Record):
     within_ratio: bool | None = None
 
 
+class ThresholdTest(Record):
+    """One group against the threshold of a rule, where the policy has verdicts rest on Holm's or Benjamini–Hochberg."""
+
+    measure: str
+    threshold: float
+    group: str
+    family: int
+    """Groups whose p-values are adjusted together."""
+    p: float
+    """Two-sided, of the hypothesis that the measure is the threshold; 1.2e-15 stands for that and less."""
+    adjusted_p: float
+
+
 class AttributeTests(Record):
     """Every test on one attribute."""
 
@@ -63,3 +77,18 @@ class AttributeTests(Record):
     ratio_high: float
     gaps: tuple[GapTest, ...] = ()
     pairs: tuple[PairTest, ...] = ()
+    thresholds: tuple[ThresholdTest, ...] = ()
+    """None where verdicts rest on the simultaneous intervals."""
+
+
+Adjusted: TypeAlias = Mapping[tuple[str, str, float, str], tuple[str, float]]
+"""Attribute, measure, threshold and group -> the policy's `multiplicity`, and the p-value adjusted by it."""
+
+
+def adjusted_by_threshold(tests: Iterable[AttributeTests]) -> Adjusted:
+    """The tests of thresholds as verdicts look them up."""
+    return {
+        (part.on, test.measure, test.threshold, test.group): (part.multiplicity, test.adjusted_p)
+        for part in tests
+        for test in part.thresholds
+    }

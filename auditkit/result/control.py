@@ -35,7 +35,7 @@ class Conditional(Record):
     """Mantel and Haenszel's common odds ratio."""
     cmh_p: float | None = None
     heterogeneity_p: float | None = None
-    """That the strata share one odds ratio (Breslow and Day)."""
+    """That the strata share one odds ratio (Breslow and Day); None where persons have several records."""
     pattern: Literal["reverses", "vanishes", "appears", "holds", "not-shown", "none"] = "none"
     """How the association within strata stands to that over all records; `none` where there is no comparison."""
     words: str = ""

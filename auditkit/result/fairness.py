@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from auditkit.result.comparison_of_models import ModelComparison
 from auditkit.result.comparisons import AttributeTests
 from auditkit.result.control import Conditional
 from auditkit.result.discovery import Discovery, Proxies
 from auditkit.result.estimate import Measurement, Record, Status
+from auditkit.result.membership import MembershipPart
+from auditkit.result.outcomes import OutcomePart
 from auditkit.result.scores import ScoreGroup
 
 
@@ -52,3 +55,24 @@ class FairnessPart(Record):
     discovery: Discovery | None = None
     """None where the policy asks for none."""
     proxies: Proxies | None = None
+    outcomes: tuple[OutcomePart, ...] = ()
+    """Further outcomes that the policy names: classes, numbers, rankings."""
+    models: ModelComparison | None = None
+    """The audited model beside others on the same records; None where the policy names none."""
+    memberships: tuple[MembershipPart, ...] = ()
+    """Attributes of which a record may have several groups, or a probability of each."""
+
+    @property
+    def judged(self) -> tuple[Measurement, ...]:
+        """The measurements that rules judge, those of memberships among them."""
+        return (*self.measurements, *(row for part in self.memberships for row in part.judged))
+
+    @property
+    def counted(self) -> tuple[Group, ...]:
+        """The groups, and the unknown records of memberships."""
+        unknown = (
+            Group(on=part.on, group=row.group, n=row.n, share=row.share, status="unknown")
+            for part in self.memberships
+            for row in part.unknown
+        )
+        return (*self.groups, *unknown)

@@ -32,8 +32,8 @@ class Sample:
     """[T, G] events that one person of the kind adds to each group."""
     trials: Ints
     """[T, G] records that one person of the kind adds to each group's denominator."""
-    counts: Ints
-    """[T] persons of the kind."""
+    counts: Ints | Floats
+    """[T] persons of the kind; effective numbers of them where records are weighted."""
 
     def merged(self) -> Sample:
         """The same sample with equal kinds joined and kinds outside every denominator dropped."""
@@ -42,7 +42,8 @@ class Sample:
         both = np.concatenate([self.events[inside], self.trials[inside]], axis=1)
         kinds, where = np.unique(both, axis=0, return_inverse=True)
         counts = np.bincount(where.ravel(), weights=self.counts[inside], minlength=len(kinds))
-        return Sample(kinds[:, :groups], kinds[:, groups:], counts.astype(np.int64))
+        whole = np.issubdtype(self.counts.dtype, np.integer)
+        return Sample(kinds[:, :groups], kinds[:, groups:], counts.astype(np.int64) if whole else counts)
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _contrast(moments: Moments, *, groups: Ints, reference: int, scale: Scale) -
     return value[:, groups] - value[:, [reference]], np.sqrt(squared)
 
 
-def _moments(draws: Ints, *, events: Ints, trials: Ints, extra: float) -> Moments:
+def _moments(draws: Ints | Floats, *, events: Ints, trials: Ints, extra: float) -> Moments:
     # Floats, because numpy multiplies integer matrices without BLAS, about ten times slower; the sums stay
     # exact.
     drawn, e, t = (array.astype(np.float64) for array in (draws, events, trials))

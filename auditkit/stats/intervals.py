@@ -90,7 +90,7 @@ def _check(*, events: int, n: int) -> None:
         raise NumericsError(message)
 
 
-def design_effect(*, events: Ints, trials: Ints, counts: Ints) -> float:
+def design_effect(*, events: Ints, trials: Ints, counts: Ints | NDArray[np.float64]) -> float:
     """Factor by which repeated persons inflate the variance of the rate sum(events) / sum(trials).
 
     The linearised (sandwich) variance of the ratio over persons, divided by p(1-p)/n. Held between 1 and the
@@ -114,3 +114,27 @@ def design_effect(*, events: Ints, trials: Ints, counts: Ints) -> float:
     persons = float(counts[trials > 0].sum())
     spread = float(counts @ (events - rate * trials) ** 2) / total**2
     return min(max(spread * persons / max(persons - 1, 1) / plain, 1.0), ceiling)
+
+
+def effective_n(*, rate: float, total: float, squares: float, person_squares: float, spread: float) -> float:
+    """The n of a Wilson interval of a weighted rate: the smaller of Kish's and the linearised effective number.
+
+    Kish's is total² / squares (Survey Sampling, 1965, 8.2); the linearised one is p (1 - p) / V, V = spread / total²
+    the sandwich variance of the ratio, over persons where they repeat. Kish's alone is too large where heavy records
+    differ in rate from light ones, the linearised alone where a few events or non-events happen to be light. Coverage
+    simulated at 95 % for n of 30, 100 and 1,000, p from 0.02 to 0.95, lognormal weights of spread 0.3 to 1.0, heavy
+    records with higher, equal and lower rates: Kish 0.867 at its worst (mean 0.948), linearised 0.839 (mean 0.930),
+    the smaller of both 0.930 (mean 0.959). A bootstrap over weighted records shares the linearised one's fault.
+    Where the rate is 0 or 1 the data say nothing about agreement: total² / person_squares, as if all records of a
+    person agreed.
+
+    Args:
+        rate: sum(w e) / sum(w t). total: sum of the denominator's weights, above 0. squares: of their squares.
+        person_squares: sum over persons of (weight in the denominator)²; equal to squares where none repeats.
+        spread: sum over persons of (their weighted events - rate x their weight)².
+    """
+    if squares <= 0 or person_squares <= 0:
+        return 0.0
+    if not 0 < rate < 1 or spread <= 0:
+        return total * (total / person_squares)
+    return min(total * (total / squares), rate * (1 - rate) * total * (total / spread))

@@ -13,9 +13,9 @@ import pandas as pd
 
 from auditkit.errors import Complaint
 from auditkit.policy.bins import UNKNOWN, assign_bins, bin_labels, group_label
-from auditkit.policy.schema import Policy, Protected
+from auditkit.policy.schema import REFERENCES, Policy, Protected
 from auditkit.subject.columns import Locate, Stack, as_numbers
-from auditkit.subject.types import Check, Grouping, Ints
+from auditkit.subject.types import ALL_RECORDS, Check, Grouping, Ints
 from auditkit.subject.values import closest, levels, listing, means
 
 JOIN = " · "
@@ -59,14 +59,17 @@ def _attribute(
         complaints.append(Complaint(f"no evaluation record falls in a group of {name!r}", place, hint))
         return None
     reference = rule.reference if rule.reference is not None else _largest(labels, evaluation)
-    if reference not in labels:
+    chosen = reference if reference in REFERENCES and reference not in labels else ""
+    if chosen:
+        reference = ALL_RECORDS if chosen == "overall" else _largest(labels, evaluation)
+    elif reference not in labels:
         near = closest(reference, labels if rule.bins is not None or rule.groups is not None else values)
         hint = f"did you mean {near!r}?" if near else f"the groups are {listing(labels)}"
         message = f"the reference {reference!r} is no group of {name!r}"
         complaints.append(Complaint(message, locate("protected", name, "reference"), hint))
     return Grouping(
         name=name, labels=labels, codes=codes, reference=reference,
-        reference_stated=rule.reference is not None, columns=(rule.column,),
+        reference_stated=rule.reference is not None, columns=(rule.column,), chosen=chosen,
     )  # fmt: skip
 
 
@@ -133,14 +136,17 @@ def intersect(parts: list[Grouping]) -> Grouping:
     for part in parts:
         codes = codes * len(part.labels) + part.codes
         unknown |= part.codes == UNKNOWN
+    overall = any(part.chosen == "overall" for part in parts)
+    best = any(part.chosen == "best" for part in parts)
     return Grouping(
         name=" x ".join(part.name for part in parts),
         labels=tuple(JOIN.join(combination) for combination in product(*(part.labels for part in parts))),
         codes=np.where(unknown, UNKNOWN, codes),
-        reference=JOIN.join(part.reference for part in parts),
+        reference=ALL_RECORDS if overall else JOIN.join(part.reference for part in parts),
         reference_stated=all(part.reference_stated for part in parts),
         columns=tuple(column for part in parts for column in part.columns),
         of=tuple(part.name for part in parts),
+        chosen="overall" if overall else "best" if best else "",
     )
 
 

@@ -23,6 +23,8 @@ Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
 UNKNOWN = -1
+ALL_RECORDS = "all records"
+"""Stands as the reference of a grouping whose groups are compared with all records."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Grouping:
     columns: tuple[str, ...] = ()
     of: tuple[str, ...] = ()
     """The attributes an intersection is made of; empty for a plain attribute."""
+    chosen: str = ""
+    """`largest`, `best` or `overall` (all records) where the policy has the reference chosen so."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from auditkit.fairness.assess import assess
-from auditkit.policy.schema import FairnessSettings
+from auditkit.policy.schema import FairnessSettings, Rule
 from auditkit.result import Estimate, FairnessPart, Group, Measurement
 from auditkit.subject.types import Grouping, Predictions
 
@@ -52,6 +52,7 @@ def part(
     persons: np.ndarray | None = None,
     minimum_cell: int = 10,
     seed: int = 0,
+    rules: Sequence[Rule] = (),
     **settings: float,
 ) -> FairnessPart:
     return assess(
@@ -61,6 +62,7 @@ def part(
         settings=FairnessSettings(**{"replicates": 2_000, **settings}),
         minimum_cell=minimum_cell,
         generator=np.random.default_rng(seed),
+        rules=rules,
     )
 
 

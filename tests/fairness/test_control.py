@@ -97,9 +97,16 @@ def test_small_strata_are_not_shown_exactly_and_do_not_follow_from_the_whole() -
     assert row.strata_used == 2
 
 
-def test_no_comparison_where_persons_repeat() -> None:
-    row = found(REVERSED, reference="ref", persons=True)
-    assert "records as independent" in row.crude.withheld and row.pattern == "none" and not row.words
+def test_persons_who_repeat_themselves_are_counted_by_person() -> None:
+    alone, paired = (found(REVERSED, reference="ref", persons=persons) for persons in (False, True))
+    assert paired.pattern == "reverses" and "Simpson" in paired.words
+    for name in ("crude", "adjusted", "odds_ratio"):
+        one, two = getattr(alone, name), getattr(paired, name)
+        assert two.value == pytest.approx(one.value)
+        assert two.high - two.low == pytest.approx((one.high - one.low) * 2**0.5, rel=0.1)
+    assert "leaving out one person at a time" in paired.adjusted.method and "design effects" in paired.crude.method
+    assert paired.cmh_p is not None and alone.cmh_p is not None and paired.cmh_p > alone.cmh_p
+    assert paired.heterogeneity_p is None and alone.heterogeneity_p is not None
 
 
 def test_where_strata_are_from() -> None:

@@ -141,7 +141,7 @@ def test_a_fault_in_a_parent_is_placed_there_and_the_childs_come_first(here: Pat
          "p.yaml:3:13: 'damping' is 'none', and has to be 'auto' or a number"),
         ("name: Loans", "name: Loans\nreport: {annex: full}", "p.yaml:3:10: 'annex' is 'full', and has to be 'none'"),
         ("name: Loans", "name: Loans\nweather: dry", "p.yaml:3:1: unknown key 'weather'; known here: auditkit, cases, "
-         "data, deployment, domain, extends, fairness, frameworks, influence, model, name, owner, …"),
+         "compare, data, deployment, domain, extends, fairness, frameworks, influence, memberships, model, …"),
         ("name: Loans", "name: Loans\nextend: other.yaml", "p.yaml:3:1: unknown key 'extend'; did you mean 'extends'?"),
         ("  train: train.csv\n", "  train: 7\n", "p.yaml:4:3: 'train' is 7, and has to be text; put it in quotes"),
         ("favourable: 1", "favourable: [1]",
@@ -328,3 +328,9 @@ def test_every_kind_of_pydantic_error_that_the_schema_can_give_has_words() -> No
     special = {"missing", "extra_forbidden", "string_pattern_mismatch"}
     assert seen - special <= set(EXPECTED)
     assert len(seen) > 15
+
+
+@pytest.mark.parametrize("word", ["largest", "best", "overall"])
+def test_a_reference_may_be_left_to_the_data(here: Path, word: str) -> None:
+    found = loaded(BASE.replace("reference: male", f"reference: {word}"))
+    assert found.policy.protected["sex"].reference == word

@@ -218,3 +218,26 @@ def test_a_count_of_millions_that_is_also_a_row_number_gives_no_alarm() -> None:
     searcher = Searcher(secrets_of(table, [], keys=(), public=counts, digests=(), minimum=10))
     assert searcher.found([Text('"n": 1234567')]) == ()
     assert searcher.found([Text('"n": 7654321')]) == ("1 ids",)
+
+
+@pytest.mark.parametrize(
+    "said", ['"n": 4000', "n = 4,000", "n: 4000", 'n\r\n4000', '"z_p": 0.6036', "p = 0.6036", "p 0.6036", "<n>4000"]
+)
+def test_a_name_and_its_number_are_no_id(said: str) -> None:
+    assert knowing("n-4000", "p-06036").found([Text(said)]) == ()
+
+
+@pytest.mark.parametrize(
+    "said", ["N-4000", "n_4000", "N / 4000", "n.4000", "n 4000", "N-\r\n4000", "n4000", "N \u2013 4000", "x-n4000, y"]
+)
+def test_an_id_is_found_in_other_spellings(said: str) -> None:
+    assert knowing("n-4000").found([Text(said)]) == ("1 ids or rare texts",)
+
+
+def test_an_id_with_a_sign_of_equality_is_found_as_it_is_written() -> None:
+    secrets = Secrets(
+        ids=frozenset({"row4000"}), literal=frozenset({"row=4000"}), numbers=frozenset(), texts=frozenset(),
+        values=frozenset(), answers=np.empty(0), unchecked=0, digests=frozenset(),
+    )  # fmt: skip
+    assert Searcher(secrets).found([Text("of Row=4000")]) == ("1 ids or rare texts",)
+    assert Searcher(secrets).found([Text("of row: 4000")]) == ()

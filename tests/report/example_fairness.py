@@ -10,6 +10,9 @@ from auditkit.result import (
     Group,
     Measurement,
     MetricNote,
+    Point,
+    ScoreGroup,
+    Series,
 )
 
 # attribute: group -> (n, selected, repaid, repaid and selected), reference group
@@ -109,6 +112,26 @@ METRICS = tuple(
 )  # fmt: skip
 
 
+def scores() -> tuple[ScoreGroup, ...]:
+    """Invented curves: of both sexes, exact and rounded, and of the groups of ethnicity but for one."""
+    out = []
+    for on, group, shift in (("sex", "female", 0.1), ("sex", "male", 0.0), ("ethnicity", "white", 0.0),
+                             ("ethnicity", "asian", 0.02), ("ethnicity", "black", 0.05)):  # fmt: skip
+        steps = tuple(Point(x=x / 10, y=min(x / 10 + shift * (x < 10), 1.0)) for x in range(11))
+        bins = ((0.2, 0.35), (0.55, 0.5), (0.9, 0.85))
+        shares = tuple(Point(x=x, y=y, low=y - 0.1, high=y + 0.1) for x, y in bins)
+        out.append(ScoreGroup(
+            on=on, group=group,
+            distribution=Series(name="Score distribution", x_label="Score", y_label="Share of records below",
+                                points=steps, n=900, method="every step holds no record or at least 10 persons"),
+            calibration=Series(name="Calibration", x_label="Mean score", y_label="Share of favourable labels",
+                               points=shares, n=900, method="Wilson score intervals"),
+        ))  # fmt: skip
+    nothing = Series(name="", x_label="", y_label="", points=())
+    few = "fewer than 30 records or persons in this group"
+    return (*out, ScoreGroup(on="ethnicity", group="mixed", distribution=nothing, calibration=nothing, withheld=few))
+
+
 def fairness() -> FairnessPart:
     groups: list[Group] = []
     rows: list[Measurement] = []
@@ -157,5 +180,6 @@ def fairness() -> FairnessPart:
             )  # fmt: skip
     return FairnessPart(
         status="assessed", attributes=tuple(PEOPLE), groups=tuple(groups), measurements=tuple(rows), metrics=METRICS,
+        scores=scores(),
         notes=("The reference of ethnicity is the largest group; the policy names none.",),
     )  # fmt: skip

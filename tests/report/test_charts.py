@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from auditkit.report import charts, palette
+from auditkit.report import charts, curves, palette
 from auditkit.report.drawing import Drawing
 
 RATES = (charts.Mark("female", 0.6, 0.57, 0.63, flagged=True), charts.Mark("male", 0.82, 0.8, 0.84))
@@ -20,7 +20,15 @@ def rates(marks: tuple[charts.Mark, ...] = RATES) -> Drawing:
     )
 
 
+def scored(label: str, shift: float) -> curves.Scored:
+    spread = curves.Curve(((0.0, 0.0), (0.3, 0.2 + shift), (0.7, 0.6 + shift), (1.0, 1.0)))
+    shares = curves.Curve(((0.2, 0.3), (0.5, 0.4 + shift), (0.9, 0.9)), ((0.2, 0.4), None, (0.8, 1.0)))
+    return curves.Scored(label, spread, shares)
+
+
 DRAWINGS = {
+    "scores of one": lambda: curves.scores((scored("female", 0.1),), reference=scored("male", 0.0)),
+    "scores of many": lambda: curves.scores(tuple(scored(f"g{k}", 0.03 * k) for k in range(6)), reference=None),
     "rates": rates,
     "panels": lambda: charts.small_multiples((("TPR", RATES, 0.82), ("FPR", RATES, None))),
     "dumbbells": lambda: charts.dumbbells((("Removal lowers it", (charts.Pair("sex = female", 0.9, 0.47),)),)),
@@ -45,7 +53,8 @@ def test_a_drawing_is_outlines_without_date_script_or_system_font(name: str) -> 
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_the_same_marks_give_the_same_bytes(name: str) -> None:
     first = DRAWINGS[name]()
-    for cached in (charts.rates_and_ratios, charts.small_multiples, charts.dumbbells, charts.roc, charts.tail):
+    for cached in (charts.rates_and_ratios, charts.small_multiples, charts.dumbbells, charts.roc, charts.tail,
+                   curves.scores):  # fmt: skip
         cached.cache_clear()
     assert DRAWINGS[name]() == first
 

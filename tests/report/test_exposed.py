@@ -84,8 +84,11 @@ def test_the_report_says_it(text: str, words: str) -> None:
 
 def test_tables_stand_in_the_order_of_their_numbers() -> None:
     html = render(detailed()).decode()
-    numbers = [int(piece.split('"')[0]) for piece in html.split('<table id="table-')[1:]]
-    assert numbers == sorted(numbers)
+    found = [piece.split('"')[0] for piece in html.split('<table id="table-')[1:]]
+    chapters = [int(number) for number in found if number.isdigit()]
+    annex = [int(number.removeprefix("A")) for number in found if not number.isdigit()]
+    assert chapters == list(range(1, len(chapters) + 1)) and annex == list(range(1, len(annex) + 1))
+    assert found == [*map(str, chapters), *(f"A{number}" for number in annex)]  # the annex stands last
 
 
 def test_where_no_person_has_several_records_nothing_is_doubled() -> None:

@@ -52,20 +52,47 @@ def test_every_rule_set_has_its_checklist_and_what_is_told_stands_first(everythi
 def test_evidence_is_the_measures_with_a_figure(full: AuditResult) -> None:
     own = book(full, "fairness", "privacy", "method")
     known = next(m.measure for m in full.fairness.measurements if m.estimate.known)
-    assert background._evidence(own, item("fairness", known)) == own.title(known)
-    assert background._evidence(own, item("fairness", "fairness.nothing")) == "no figure in this audit"
+    assert background._evidence(own, item("fairness", known)).links == ((own.title(known), "", ""),)  # in no table
+    assert background._evidence(own, item("fairness", "fairness.nothing")).text == "no figure in this audit"
     both = background._evidence(own, item("fairness", known, "fairness.nothing"))
-    assert both == f"{own.title(known)}; of other measures no figure in this audit"
+    assert both.links == ((own.title(known), "", ""), ("of other measures no figure in this audit", "", ""))
     attested = item("fairness").model_copy(update={"kind": "attested"})
-    assert background._evidence(own, attested) == "statement, date and signature"
+    assert background._evidence(own, attested).text == "statement, date and signature"
+
+
+def test_evidence_leads_to_the_first_table_that_shows_a_measure(full: AuditResult) -> None:
+    measures = ("fairness.impact_ratio", "fairness.tpr_difference", "fairness.fnr", "model.accuracy")
+    part = full.frameworks[0].model_copy(update={"items": (item("fairness", *measures),)})
+    page = lxml.html.fromstring(html.render(full.model_copy(update={"frameworks": (part,)})).decode())
+    cell = page.get_element_by_id("frameworks").findall(".//tbody/tr")[0][3]
+    titles = 0
+    for link in cell.iter("a"):
+        table = page.get_element_by_id(link.get("href").removeprefix("#"))
+        assert f"Table {table.get('id').removeprefix('table-')}" == link.text_content().replace("\u00a0", " ")
+        heads = {head.text_content().strip() for head in table.iter("th")}
+        named = re.sub(r"\s+", " ", link.tail).removeprefix(": ").strip().split("; ")
+        assert set(named) <= heads, named
+        titles += len(named)
+    assert titles == len(measures)
+
+
+def test_a_requirement_leads_to_the_part_of_a_section(full: AuditResult) -> None:
+    own = book(full, "fairness")
+    own.section = 2
+    own.heading("What goes along with protected attributes", "fairness-proxies")
+    part = full.frameworks[0].model_copy(update={"items": (item("fairness-proxies"), item("fairness-discovery"))})
+    near, none = (row.cells for row in background._checklist(own, part).rows)
+    assert (near[2].text.replace("\u00a0", " "), near[2].link) == ("Section 2.1", "fairness-proxies")
+    assert none[2].link == "fairness"  # the report has no such part, and its section says so
+    assert near[3].text == none[3].text == "not assessed in this audit"
 
 
 def test_evidence_without_measures_is_the_part_of_the_result(full: AuditResult) -> None:
     own = book(full, "fairness", "method", "statutory")
-    assert background._evidence(own, item("method")) == "audit.json: limits"
-    assert background._evidence(own, item("fairness")) == "audit.json: fairness"
-    assert background._evidence(own, item("statutory")) == "not assessed in this audit"  # the result has none
-    assert background._evidence(own, item("influence")) == "not assessed in this audit"  # the report has no section
+    assert background._evidence(own, item("method")).text == "audit.json: limits"
+    assert background._evidence(own, item("fairness")).text == "audit.json: fairness"
+    assert background._evidence(own, item("statutory")).text == "not assessed in this audit"  # the result has none
+    assert background._evidence(own, item("influence")).text == "not assessed in this audit"  # no such section
 
 
 def test_how_well_a_reading_is_established_stands_under_how(full: AuditResult) -> None:

@@ -48,16 +48,29 @@ def section(result: AuditResult) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text[start : text.index('id="data"', start)]))
 
 
+def annexed(result: AuditResult) -> str:
+    text = html.render(result).decode()
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text[text.index('<section class="chapter" id="annex"') :]))
+
+
 def test_changes_are_told_with_their_intervals_and_which_way_they_go(full: AuditResult) -> None:
     text = section(full.model_copy(update={"remedies": PART}))
     assert "Average risk is lower with the remedy: change −0.0900 (95" in text
     assert "no change of accuracy is shown" in text
     assert "of 1 group comparison, 1 changed with an interval off zero" in text
-    assert "−0.15" in text
-    assert "sex · female (against male)" in text
-    assert "Not shown (fewer than 30 records in this group): sex = other" in text
+    table = annexed(full.model_copy(update={"remedies": PART}))
+    assert "−0.15" in table
+    assert "sex · female (against male)" in table
+    assert "Not shown (fewer than 30 records in this group): sex = other" in table
     assert "Noise multiplier" in text
     assert "Noise is seeded &lt;here&gt;." in text
+
+
+def test_the_remedies_stand_side_by_side(full: AuditResult) -> None:
+    text = section(full.model_copy(update={"remedies": PART}))
+    overview = text[text.index("What the remedies changed") : text.index("5.1")]
+    assert "−0.0900" in overview and "−1.0 points" in overview and "1 of 1" in overview
+    assert "Removal of the records marked as exposed – – – 0 of 0" in overview
 
 
 def test_the_onion_and_its_control_stand_side_by_side(full: AuditResult) -> None:

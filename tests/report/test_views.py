@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from auditkit.report import html, wording
 from auditkit.report.book import Book
-from auditkit.report.views import background, fairness, front, influence_method
+from auditkit.report.views import background, fairness_matrices, front, influence_method
 from auditkit.result import AuditResult, Estimate, GroupVerdict
 
 NOTE = "figures rounded: a cell of this group, or one that would follow from it, is below 10 persons"
@@ -36,7 +36,7 @@ def test_rounding_is_explained_once_in_the_units_that_are_printed(full: AuditRes
 
 def test_a_caveat_that_is_not_of_rounding_stays_under_its_table(full: AuditResult) -> None:
     row = full.fairness.measurements[0].model_copy(update={"parts": ("rounded to 0.05, limits outwards", "of 3 years")})
-    assert fairness.caveats([row]) == ["Some numbers: of 3 years."]
+    assert fairness_matrices.caveats([row]) == ["Some numbers: of 3 years."]
 
 
 def test_the_reader_is_told_the_fidelity_before_the_rankings(full: AuditResult) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from auditkit.subject.types import UNKNOWN, Table
+from auditkit.subject.types import ALL_RECORDS, UNKNOWN, Table
 
 PLAIN = {"numeric": [], "categorical": []}
 
@@ -57,6 +57,28 @@ def test_numbers_of_the_policy_match_a_column_with_missing_cells(lender: Any) ->
     assert grouping.labels == ("0", "1")
     assert grouping.codes.tolist() == [1, 0, UNKNOWN]
     assert grouping.reference_stated
+
+
+@pytest.mark.parametrize(
+    ("word", "reference", "across"),
+    [("largest", "male", "male · 18-39"), ("best", "male", "male · 18-39"), ("overall", ALL_RECORDS, ALL_RECORDS)],
+)
+def test_a_reference_left_to_the_data(book: Any, word: str, reference: str, across: str) -> None:
+    protected = {
+        "sex": {"column": "sex", "groups": ["female", "male"], "reference": word},
+        "age": {"column": "age", "bins": [18, 40, 62], "reference": "18-39"},
+    }
+    groupings = book.table(protected=protected, intersections=(("sex", "age"),)).groupings
+    sex, both = groupings["sex"], groupings["sex x age"]
+    # The best group is only known once there are decisions; until then the largest stands in.
+    assert (sex.reference, sex.reference_stated, sex.chosen) == (reference, True, word)
+    assert (both.reference, both.chosen) == (across, "" if word == "largest" else word)
+
+
+def test_a_group_of_that_name_is_the_reference(lender: Any) -> None:
+    rule = {"column": "tier", "groups": ["best", "overall"], "reference": "overall"}
+    tier = people(lender, {"tier": rule}, tier=["best", "best", "overall"] * 10).groupings["tier"]
+    assert (tier.reference, tier.chosen) == ("overall", "")
 
 
 def test_intersections_cross_every_label_and_combine_references(book: Any) -> None:

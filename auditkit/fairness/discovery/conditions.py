@@ -51,33 +51,40 @@ def conditions(frame: pd.DataFrame, *, numeric: Collection[str] | None, minimum:
     """
     texts: list[str] = []
     columns: list[int] = []
-    masks: list[Mask] = []
+    where: list[Ints] = []
     for number, name in enumerate(frame.columns):
         measured = pd.api.types.is_numeric_dtype(frame[name]) if numeric is None else name in numeric
-        found = _ranges(frame[name], str(name)) if measured else _levels(frame[name], str(name))
-        for text, mask in found:
-            if minimum <= int(mask.sum()) <= len(mask) - minimum:
+        read = _ranges if measured else _levels
+        for text, mask in read(frame[name], str(name), minimum):
+            met = np.flatnonzero(mask)
+            if minimum <= len(met) <= len(mask) - minimum:
                 texts.append(text)
                 columns.append(number)
-                masks.append(mask)
-    stacked = np.stack(masks, axis=1) if masks else np.zeros((len(frame), 0), dtype=np.bool_)
-    holds = sparse.csr_array(stacked.astype(np.float64))
+                where.append(met)
+    shape = (len(frame), len(texts))
+    ends = np.cumsum([0, *(len(met) for met in where)])
+    indices = np.concatenate(where) if where else np.zeros(0, dtype=np.int64)
+    holds = sparse.csc_array((np.ones(len(indices)), indices, ends), shape=shape).tocsr()
     return Conditions(tuple(texts), np.array(columns, dtype=np.int64), holds)
 
 
-def _levels(values: pd.Series[Any], name: str) -> Iterator[tuple[str, Mask]]:
+def _levels(values: pd.Series[Any], name: str, minimum: int) -> Iterator[tuple[str, Mask]]:
+    """Levels that at least `minimum` records have."""
     codes, levels = pd.factorize(values, sort=False)
+    sizes = np.bincount(codes[codes >= 0], minlength=len(levels))
     for code in np.argsort([str(level) for level in levels], kind="stable"):
+        if sizes[code] < minimum:
+            continue
         yield f"{name} = {levels[code]}", np.asarray(codes == code, dtype=np.bool_)
     if (codes < 0).any():
         yield f"{name} {MISSING}", np.asarray(codes < 0, dtype=np.bool_)
 
 
-def _ranges(values: pd.Series[Any], name: str) -> Iterator[tuple[str, Mask]]:
+def _ranges(values: pd.Series[Any], name: str, minimum: int) -> Iterator[tuple[str, Mask]]:
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
     known = np.isfinite(numbers)
     if len(np.unique(numbers[known])) <= len(QUARTILES) + 1:
-        yield from _levels(values, name)
+        yield from _levels(values, name, minimum)
         return
     edges = sorted({_rounded(edge) for edge in np.quantile(numbers[known], QUARTILES)})
     for low, high in zip([None, *edges], [*edges, None], strict=True):

@@ -16,6 +16,7 @@ the parents. Their score weighs error against size by a constant; this one is th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -139,9 +140,8 @@ def _threes(world: _World, twos: _Level, ones: _Level, *, wanted: int, beam: int
     pairs = twos.chosen[able]
     if not len(pairs):
         return _Level(np.zeros((0, 3), dtype=np.int64), np.zeros(0), np.zeros(0), np.zeros(0)), 0, complete
-    both = (world.holds[:, pairs[:, 0]].multiply(world.holds[:, pairs[:, 1]])).tocsr()
-    size = (both.T @ world.holds).toarray()
-    hits = (both.multiply(world.outcome[:, None]).tocsr().T @ world.holds).toarray()
+    size, hits = (_within(world, pairs, weigh=weigh) @ world.holds for weigh in (False, True))
+    size, hits = size.toarray(), hits.toarray()
     # A third condition stands on a third column; each triple is taken once, however many of its pairs are here.
     count = size.shape[1]
     columns = world.column[pairs]
@@ -151,6 +151,25 @@ def _threes(world: _World, twos: _Level, ones: _Level, *, wanted: int, beam: int
     _, once = np.unique((triples[:, 0] * count + triples[:, 1]) * count + triples[:, 2], return_index=True)
     own = (size[at, other][once], hits[at, other][once])
     return _Level(triples[once], *own, world.score(*own)), len(once), complete
+
+
+def _within(world: _World, pairs: Ints, *, weigh: bool) -> sparse.csr_array:
+    """[P, M] which records meet both conditions of each pair, or their outcome."""
+    columns = world.holds.tocsc()
+    meet = [np.asarray(columns.indices[start:end], dtype=np.int64) for start, end in pairwise(columns.indptr)]
+    if weigh:
+        meet = [rows[world.outcome[rows] != 0] for rows in meet]
+    both: dict[int, Ints] = {}
+    for first in np.unique(pairs[:, 0]):
+        mask = np.zeros(world.n, dtype=np.bool_)
+        mask[meet[first]] = True
+        for at in np.flatnonzero(pairs[:, 0] == first):
+            rows = meet[pairs[at, 1]]
+            both[int(at)] = rows[mask[rows]]
+    rows = np.concatenate([both[at] for at in range(len(pairs))])
+    ends = np.cumsum([0, *(len(both[at]) for at in range(len(pairs)))])
+    data = world.outcome[rows] if weigh else np.ones(len(rows))
+    return sparse.csr_array((data, rows, ends), shape=(len(pairs), world.n))
 
 
 def _best(levels: tuple[_Level, ...]) -> list[tuple[tuple[int, ...], float]]:

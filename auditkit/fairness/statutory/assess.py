@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from auditkit.fairness.assess import assess as counted
 from auditkit.fairness.statutory import ll144, ugesp
 from auditkit.fairness.statutory.ll144 import Kind
 from auditkit.fairness.statutory.released import categories
@@ -46,6 +47,7 @@ def assess(
     persons: NDArray[np.object_] | None,
     fairness: FairnessSettings,
     minimum_cell: int,
+    weighted: bool = False,
 ) -> StatutoryPart | None:
     """The tables of the rule sets named, or None where none has tables or no group was assessed.
 
@@ -54,9 +56,17 @@ def assess(
         intersections: as declared. part: the fairness part, whose published figures the tables are made of.
         groupings: by name; codes [M] over the evaluation rows. predictions: decision, score, truth [M].
         persons: [M] or None. fairness, minimum_cell: as for the fairness part.
+        weighted: whether the part weighs its records; the tables count them, whatever their weights.
     """
     if part.status != "assessed":
         return None
+    if weighted:
+        scores = part.scores
+        part = counted(
+            groupings=groupings, predictions=replace(predictions, score=None), persons=persons,
+            settings=fairness.model_copy(update={"replicates": 1000}), minimum_cell=minimum_cell,
+            generator=np.random.default_rng(0),
+        ).model_copy(update={"scores": scores})  # fmt: skip
     attributes = [name for name, grouping in groupings.items() if not grouping.of]
     sex, race = (named(settings, attributes, "sex"), named(settings, attributes, "race"))
     audit = fifths = None

@@ -23,10 +23,12 @@ CERTAINTY = {
 READINGS = {"verified": "text read", "secondary": "read about", "unverified": "recalled, not read"}
 """How well the reading of a requirement is established."""
 PARTS = {
-    "verdicts": "findings", "fairness": "fairness", "statutory": "statutory", "influence": "influence",
-    "privacy": "privacy", "data": "data", "method": "limits", "reproduction": "stamp",
+    "verdicts": "findings", "fairness": "fairness", "fairness-discovery": "fairness.discovery",
+    "fairness-proxies": "fairness.proxies", "statutory": "statutory", "statutory-bias-audit": "statutory.bias_audit",
+    "statutory-four-fifths": "statutory.four_fifths", "influence": "influence", "privacy": "privacy",
+    "remedies": "remedies", "data": "data", "method": "limits", "reproduction": "stamp",
 }  # fmt: skip
-"""Section of the report -> the part of audit.json that it is drawn from."""
+"""Section of the report, or part of one -> the part of audit.json that it is drawn from."""
 
 
 def data(result: AuditResult, book: Book) -> dict[str, object]:
@@ -96,7 +98,9 @@ def _model_table(result: AuditResult, book: Book) -> Table:
     notes += list(dict.fromkeys(caveat for m in result.model.measurements for caveat in m.parts))
     columns = (Column("Measure", wide=True), Column("Value", numeric=True))
     agreement = wording.LABELS[result.data.label_means][1]
-    return book.table(f"How the decisions agree {agreement}", columns, rows, notes=notes)
+    table = book.table(f"How the decisions agree {agreement}", columns, rows, notes=notes)
+    book.shows(table, [m.measure for m in result.model.measurements])
+    return table
 
 
 def frameworks(result: AuditResult, book: Book) -> dict[str, object]:
@@ -128,38 +132,53 @@ def _checklist(book: Book, part: FrameworkPart) -> Table:
     for item in part.items:
         if item.kind == "computed":
             link = book.link(item.evidence)
-            named = f"Section{wording.NBSP}{book.numbers.get(link, link)}" if link else "not in this report"
+            number = book.headed.get(link) or book.numbers.get(link, link)
+            named = f"Section{wording.NBSP}{number}" if link else "not in this report"
             where = Cell(named, link=link)
         else:
             where = Cell(item.evidence)
         kind = "computed" if item.kind == "computed" else "attested"
         certainty = READINGS.get(item.certainty, item.certainty)
-        rows.append(Row((Cell(item.requirement), Cell(kind, certainty), where, Cell(_evidence(book, item)))))
+        rows.append(Row((Cell(item.requirement), Cell(kind, certainty), where, _evidence(book, item))))
     columns = (
-        Column("Requirement", wide=True, width=50), Column("How"), Column("Where, or by whom", tight=True),
-        Column("Evidence", width=25),
+        Column("Requirement", wide=True, width=35), Column("How"), Column("Where, or by whom", tight=True),
+        Column("Evidence", width=35),
     )  # fmt: skip
     return book.table(f"Checklist: {part.title}", columns, rows, splits=True)
 
 
-def _evidence(book: Book, item: FrameworkItem) -> str:
-    """The measures that speak to a requirement, and whether this audit has a figure of any of them."""
+def _evidence(book: Book, item: FrameworkItem) -> Cell:
+    """The measures that speak to a requirement, each with the first table that shows it, and what has no figure."""
     if item.kind != "computed":
-        return "statement, date and signature"
+        return Cell("statement, date and signature")
     if not item.measures:
-        return _part(book, item.evidence)
+        return Cell(_part(book, item.evidence))
     known = {m.measure for m in book.result.measurements() if m.estimate.known}
-    found = [book.title(measure) for measure in item.measures if measure in known]
-    lacking = len(item.measures) - len(found)
+    found = [measure for measure in item.measures if measure in known]
     if not found:
-        return "no figure in this audit"
-    return "; ".join(found) + ("; of other measures no figure in this audit" if lacking else "")
+        return Cell("no figure in this audit")
+    lacking = [("of other measures no figure in this audit", "", "")] if len(found) < len(item.measures) else []
+    return Cell("", links=(*_tabled(book, found), *lacking))
+
+
+def _tabled(book: Book, measures: list[str]) -> list[tuple[str, str, str]]:
+    """Measures with the first table that shows them, and where that is; those of one table together."""
+    titles: dict[Table | None, list[str]] = {}
+    for measure in measures:
+        titles.setdefault(book.shown.get(measure), []).append(book.title(measure))
+    return [
+        ("; ".join(named), "", "") if table is None
+        else (f"Table{wording.NBSP}{table.number}", table.anchor, f": {'; '.join(named)}")
+        for table, named in titles.items()
+    ]  # fmt: skip
 
 
 def _part(book: Book, section: str) -> str:
     """The part of audit.json that a section is drawn from, or that it was not assessed."""
     name = PARTS.get(section, "")
-    part = getattr(book.result, name, None) if book.link(section) else None
+    part: object = book.result if book.link(section) else None
+    for step in name.split("."):
+        part = getattr(part, step, None)
     if part is None or getattr(part, "status", "assessed") != "assessed":
         return "not assessed in this audit"
     return f"audit.json: {name}"
@@ -177,7 +196,7 @@ def method(result: AuditResult, book: Book) -> dict[str, object]:
         note = (
             "A difference is the group's rate minus the reference's; a ratio is the group's rate over the reference's."
         )
-        table = book.table("Metrics", columns, rows, notes=[note])
+        table = book.table("Metrics", columns, rows, notes=[note], annex=True)
     return {"limits": result.limits, "metrics": table, "cell": result.minimum_cell}
 
 
@@ -199,7 +218,9 @@ def reproduction(result: AuditResult, book: Book) -> dict[str, object]:
         "stamp": stamp,
         "digests": book.table("SHA-256 digests", (Column("File"), Column("SHA-256", wide=True)), rows),
         "policy": policy_text(result.policy) if result.policy else "",
-        "artifacts": book.table("Restricted evidence files, by reference", columns, files) if files else None,
+        "artifacts": book.table("Restricted evidence files, by reference", columns, files, annex=True)
+        if files
+        else None,
     }
 
 

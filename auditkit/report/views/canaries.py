@@ -46,7 +46,7 @@ def threats(book: Book, rows: tuple[ThreatRow, ...]) -> Table | None:
         Column("Attack, goal and stage"), Column("Attacker's knowledge", wide=True), Column("Attacker's capability"),
         Column("Here"),
     )  # fmt: skip
-    return book.table("Attacks of the threat model", columns, cells, sortable=False, splits=True)
+    return book.table("Attacks of the threat model", columns, cells, sortable=False, splits=True, annex=True)
 
 
 def _bounds(book: Book, bounds: tuple[EpsilonBound, ...]) -> Table:

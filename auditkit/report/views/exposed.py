@@ -56,7 +56,9 @@ def _persons(book: Book, by_record: Exposure, found: PersonRisk) -> dict[str, ob
     nothing = Estimate(value=None)
     rows = [Row((Cell(name), banded(one or nothing, unit), banded(two or nothing, unit)))
             for name, one, two, unit in pairs]  # fmt: skip
-    columns = (Column("", wide=True), Column("Of training records", numeric=True), Column("Of persons", numeric=True))
+    columns = (
+        Column("Figure", wide=True), Column("Of training records", numeric=True), Column("Of persons", numeric=True),
+    )  # fmt: skip
     notes = methods_note([e for _, one, two, _ in pairs for e in (one, two) if e is not None])
     table = book.table("Membership risk by record and by person", columns, rows, notes=notes)
     shares = [Row((Cell(between(band)), banded(band.share, "share"))) for band in found.bands]
@@ -86,7 +88,8 @@ def _groups(book: Book, who: WhoIsExposed) -> Table | None:
     notes = [*methods_note([m.estimate for m in known]), DRAWN]
     notes += [f"Not shown ({why}): {phrasing.listed(names)}." for why, names in hidden.items()]
     columns = (Column("Group"), Column("Mean risk of its training records", numeric=True, wide=True))
-    return book.table("Mean membership risk by group", columns, rows, notes=notes, inline=True) if rows else None
+    title = "Mean membership risk by group"
+    return book.table(title, columns, rows, notes=notes, inline=True, annex=True) if rows else None
 
 
 def _slices(book: Book, who: WhoIsExposed) -> Table | None:
@@ -107,7 +110,7 @@ def _gaps(book: Book, who: WhoIsExposed) -> Table | None:
     )  # fmt: skip
     notes = methods_note([e for g in who.gaps for e in (g.both, g.expected)])
     title = f"Training {who.gaps_unit} that widen a gap and are exposed"
-    return book.table(title, columns, rows, notes=notes, inline=True, splits=True) if rows else None
+    return book.table(title, columns, rows, notes=notes, inline=True, splits=True, annex=True) if rows else None
 
 
 def _checked(check: StructuralCheck) -> Cell:

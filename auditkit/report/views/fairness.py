@@ -9,6 +9,7 @@ from auditkit.report.book import (
     Book,
     Cell,
     Column,
+    Further,
     Pivot,
     Row,
     Table,
@@ -16,32 +17,53 @@ from auditkit.report.book import (
     estimate_cell,
     methods_note,
 )
-from auditkit.report.views import discovery, fairness_control, fairness_tests
+from auditkit.report.views import discovery, fairness_control, fairness_scores, fairness_tests, memberships, outcomes
 from auditkit.report.views.fairness_figures import IMPACT, SELECTION, main_figure, panels_figure
+from auditkit.report.views.fairness_matrices import (
+    ROUNDING,
+    TURNED_AT_MOST,
+    compares,
+    groups_in,
+    matrices,
+    measure_cell,
+)
 from auditkit.report.views.front import is_waived
-from auditkit.result import AuditResult, Finding, Group, Measurement
+from auditkit.result import AuditResult, FairnessPart, Finding, Group, Measurement
 
-COLUMNS_AT_MOST = 5
 COMPLEMENTS = tuple(
     f"fairness.{name}"
     for name in ("tnr", "tnr_difference", "fnr_difference", "fdr", "fdr_difference", "for", "for_difference")
 )
 """Measures that say the same as a printed one; they and the ratios are printed where a rule judges them."""
+FOLD = 8
+"""Measures over all records beyond which their table stands in two columns of pairs."""
 PRIMARY = (SELECTION, IMPACT)
-ROUNDING = ("rounded to ", "figures rounded: ")
-"""How the result's caveats on rounding begin; the chapter says once what they mean."""
+LEADING = tuple(
+    f"fairness.{name}"
+    for name in (
+        "tpr", "fpr", "ppv", "accuracy", "selection_rate_difference", "tpr_difference", "fpr_difference",
+        "ppv_difference", "equalised_odds_difference",
+    )
+)  # fmt: skip
+"""Measures that stand in the chapter beside what a rule judges; the others stand in the annex."""
 
 
 def view(result: AuditResult, book: Book) -> dict[str, object]:
     """One part per attribute; what is over all records stands first."""
     part = result.fairness
     overall = [m for m in part.measurements if not m.on]
+    whole = _overall(overall, book) if overall else None
+    attributes = [_attribute(result, book, on) for on in part.attributes]
+    if whole is not None:  # a measure's first table is one by groups, where there is one
+        book.shows(whole, [m.measure for m in overall])
     return {
         "part": part,
         "agreement": wording.LABELS[result.data.label_means],
         "rounding": _rounding(result),
-        "overall": _overall(overall, book) if overall else None,
-        "attributes": [_attribute(result, book, on) for on in part.attributes],
+        "overall": whole,
+        "attributes": attributes,
+        "memberships": memberships.view(part.memberships, book),
+        "outcomes": outcomes.view(part.outcomes, book),
         "discovery": discovery.view(part.discovery, book),
         "proxies": discovery.proxies(part.proxies, book),
     }
@@ -87,32 +109,53 @@ def _attribute(result: AuditResult, book: Book, on: str) -> dict[str, object]:
     judged = {rule.measure for rule in rules}
     rest = {m: row for m, row in cells.items() if m not in PRIMARY and (m in judged or _printed(m))}
     left = [m for m in cells if m not in PRIMARY and m not in rest]
-    rates = {m: row for m, row in rest.items() if not _compares(row)}
-    gaps = {m: row for m, row in rest.items() if _compares(row)}
-    rate_tables = _matrices(book, f"Other rates by {on}", groups, rates)
-    return {
-        "name": on,
-        "heading": heading,
-        "table": table,
-        "figure": figure,
-        "rates": rate_tables,
-        "panels": panels_figure(book, on, groups, cells, rate_tables)
-        if any(rule.measure not in PRIMARY for rule in rules)
-        else None,
-        "gaps": _matrices(book, f"Comparisons with the reference by {on}", groups, gaps, last=_left(on, len(left))),
+    scored = {m: row for m, row in rest.items() if m in fairness_scores.MEASURES}
+    first = {m: row for m, row in rest.items() if m not in scored and (m in LEADING or m in judged)}
+    few = len(groups_in(groups, first)) <= TURNED_AT_MOST
+    rates = matrices(book, f"Rates by {on}", groups, first if few else _kept(first, against=False))
+    panels = any(rule.measure not in PRIMARY for rule in rules)
+    shown = {
+        "name": on, "heading": heading, "table": table, "figure": figure, "rates": rates,
+        "panels": panels_figure(book, on, groups, cells, rates) if panels else None,
+        "gaps": []
+        if few
+        else matrices(book, f"Comparisons with the reference by {on}", groups, _kept(first, against=True)),
         "tests": fairness_tests.view(part.tests, on, rules, book),
+    }  # fmt: skip
+    data = fairness_scores.tables(book, on, part.scores)
+    return shown | {
+        "scores": matrices(book, f"Scores by {on}", groups, scored),
+        "curves": fairness_scores.figure(book, on, groups, cells, part.scores, data=data),
+        "curveless": fairness_scores.without(on, part.scores) if data else "",
         "conditional": fairness_control.view(part.conditional, on, book),
-        "left": "" if gaps else " ".join(_left(on, len(left))),
+        "further": _further(part, book, on, groups, {m: rest[m] for m in rest if m not in first | scored}),
+        "left": _left(on, len(left)),
         "suppressed": any(group.n is None for group in groups),
     }
 
 
-def _left(on: str, number: int) -> list[str]:
+def _further(part: FairnessPart, book: Book, on: str, groups: Sequence[Group], more: Pivot) -> Further | None:
+    """What stands in the annex: beside the data of curves the other rates and comparisons, and tests of every pair."""
+    if len(groups_in(groups, more)) <= TURNED_AT_MOST:
+        matrices(book, f"Other rates by {on}", groups, more, annex=True)
+    else:
+        matrices(book, f"Other rates by {on}", groups, _kept(more, against=False), annex=True)
+        matrices(book, f"Other comparisons with the reference by {on}", groups, _kept(more, against=True), annex=True)
+    fairness_tests.pairs(part.tests, on, book)
+    return book.put_off(f"Groups by {on}: other figures", f"annex-fairness-{on}")
+
+
+def _kept(rows: Pivot, *, against: bool) -> Pivot:
+    """Comparisons with a reference, or what is none."""
+    return {measure: row for measure, row in rows.items() if compares(row) == against}
+
+
+def _left(on: str, number: int) -> str:
     """How many measures of an attribute are in audit.json alone."""
     if not number:
-        return []
+        return ""
     counted = phrasing.plural(number, "further measure", "further measures")
-    return [f"In audit.json: {counted} by {on}, complements of those above and ratios of rates that no rule judges."]
+    return f"In audit.json: {counted} by {on}, complements of those printed and ratios of rates that no rule judges."
 
 
 def _printed(measure: str) -> bool:
@@ -120,21 +163,14 @@ def _printed(measure: str) -> bool:
 
 
 def _overall(rows: Sequence[Measurement], book: Book) -> Table:
-    cells = [Row((Cell(book.title(m.measure)), estimate_cell(m.estimate, m.unit))) for m in rows]
-    notes = methods_note([m.estimate for m in rows], place="Beside")
-    columns = (Column("Measure", wide=True), Column("Value", numeric=True))
-    return book.table("Over all evaluation records", columns, cells, notes=notes, inline=True)
-
-
-def caveats(rows: Sequence[Measurement]) -> list[str]:
-    """What belongs to some of the rows of a table, as one note."""
-    told = (caveat for row in rows for caveat in row.parts if not caveat.startswith(ROUNDING))
-    found = phrasing.collapsed(dict.fromkeys(told))
-    return [f"Some numbers: {'; '.join(found)}."] if found else []
-
-
-def _compares(row: dict[str, Measurement]) -> bool:
-    return any(m.reference for m in row.values())
+    pairs = [(Cell(book.title(m.measure)), estimate_cell(m.estimate, m.unit)) for m in rows]
+    folds = 1 if len(pairs) <= FOLD else 2
+    height = -(-len(pairs) // folds)
+    pairs += [(Cell(wording.NONE), Cell(wording.NONE))] * (height * folds - len(pairs))
+    lines = [Row(tuple(cell for pair in pairs[k::height] for cell in pair)) for k in range(height)]
+    notes = methods_note([m.estimate for m in rows])
+    columns = (Column("Measure"), Column("Value", numeric=True)) * folds
+    return book.table("Over all evaluation records", columns, lines, notes=notes, sortable=folds == 1, splits=True)
 
 
 def _main_table(book: Book, on: str, groups: Sequence[Group], cells: Pivot, rules: Sequence[Finding]) -> Table:
@@ -143,14 +179,16 @@ def _main_table(book: Book, on: str, groups: Sequence[Group], cells: Pivot, rule
     rows = []
     for group in groups:
         line = [_group_cell(group), _size_cell(group)]
-        line += [_measure_cell(group, cells[measure]) for measure in shown]
+        line += [measure_cell(group, cells[measure]) for measure in shown]
         line += [_verdict_cell(rule, group) for rule in judged]
         rows.append(Row(tuple(line)))
     columns = [Column("Group"), Column("Records", numeric=True)]
     columns += [Column(book.title(measure), numeric=True) for measure in shown]
     columns += [Column(f"Rule {rule.id}") for rule in judged]
     notes = methods_note([m.estimate for measure in shown for m in cells[measure].values()])
-    return book.table(f"Who was assessed, and how often selected, by {on}", columns, rows, notes=notes)
+    table = book.table(f"Who was assessed, and how often selected, by {on}", columns, rows, notes=notes)
+    book.shows(table, shown)
+    return table
 
 
 def _group_cell(group: Group) -> Cell:
@@ -169,12 +207,6 @@ def _size_cell(group: Group) -> Cell:
     return Cell(cell.text, share, sort=cell.sort)
 
 
-def _measure_cell(group: Group, row: dict[str, Measurement]) -> Cell:
-    if group.group in row:
-        return estimate_cell(row[group.group].estimate, row[group.group].unit)
-    return Cell("reference" if group.is_reference and _compares(row) else "not assessed")
-
-
 def _verdict_cell(rule: Finding, group: Group) -> Cell:
     for judged in rule.groups:
         if judged.group == group.group:
@@ -182,28 +214,3 @@ def _verdict_cell(rule: Finding, group: Group) -> Cell:
             word = wording.VERDICTS[judged.verdict].word + (", waived" if waived else "")
             return Cell(word, verdict=judged.verdict, waived=waived)
     return Cell("reference" if group.is_reference else "not judged")
-
-
-def _matrices(
-    book: Book, title: str, groups: Sequence[Group], cells: Pivot, *, last: Sequence[str] = ()
-) -> list[Table]:
-    """Measures of an attribute by group, at most five to a table; `last` are notes under the last of them."""
-    measures = list(cells)
-    tables = []
-    parts = -(-len(measures) // COLUMNS_AT_MOST)
-    size = -(-len(measures) // parts) if parts else 1
-    for start in range(0, len(measures), size):
-        chunk = measures[start : start + size]
-        named = [g for g in groups if any(g.group in cells[measure] for measure in chunk)]
-        rows = [Row((Cell(g.group), *(_measure_cell(g, cells[measure]) for measure in chunk))) for g in named]
-        columns = [Column("Group"), *(Column(book.title(measure), numeric=True) for measure in chunk)]
-        measured = [m for measure in chunk for m in cells[measure].values()]
-        references = dict.fromkeys(m.reference for m in measured if m.reference)
-        notes = [f"Reference: {phrasing.listed(list(references))}."] if references else []
-        notes += methods_note([m.estimate for m in measured])
-        notes += caveats(measured)
-        notes += last if start + size >= len(measures) else ()
-        tables.append(
-            book.table(title if not start else f"{title}, continued", columns, rows, notes=notes, even=len(chunk) > 3)
-        )
-    return tables

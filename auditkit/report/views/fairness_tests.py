@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from auditkit.report import wording
 from auditkit.report.book import Book, Cell, Column, Row, Table, estimate_cell, methods_note
+from auditkit.report.views import fairness_thresholds
 from auditkit.result import AttributeTests, Finding, GapTest, PairTest
 
 SHOWN = (
@@ -24,11 +25,14 @@ ADJUSTED = {
 
 
 def view(tests: Sequence[AttributeTests], on: str, rules: Sequence[Finding], book: Book) -> list[Table]:
-    """The tables of one attribute; none where it has no tests."""
-    own = next((part for part in tests if part.on == on), None)
-    if own is None:
-        return []
-    return [_gaps(own, book, judged=_judged(rules)), _pairs(own, book)]
+    """The widest gaps of one attribute, and its tests of thresholds; none where it has no tests."""
+    gaps = [_gaps(part, book, judged=_judged(rules)) for part in tests if part.on == on]
+    return [*gaps, *fairness_thresholds.view(tests, on, book)]
+
+
+def pairs(tests: Sequence[AttributeTests], on: str, book: Book) -> list[Table]:
+    """Every group against the reference, for the annex; none where the attribute has no tests."""
+    return [_pairs(part, book) for part in tests if part.on == on]
 
 
 def _judged(rules: Sequence[Finding]) -> set[str]:
@@ -41,12 +45,13 @@ def _gaps(part: AttributeTests, book: Book, *, judged: set[str]) -> Table:
     shown = [gap for gap in part.gaps if gap.measure in SHOWN or gap.measure in judged]
     columns = (
         Column("Measure", wide=True), Column("Widest gap", numeric=True), Column("Between"),
-        Column("p", numeric=True), Column("Alike"),
+        Column("p", numeric=True), Column("Alike", width=20), Column("Detectable", numeric=True),
     )  # fmt: skip
     rows = [
         Row((
             Cell(book.title(gap.measure)), estimate_cell(gap.gap, "points"), Cell(_between(gap)),
             Cell(p(gap.p), sort="" if gap.p is None else repr(gap.p)), Cell(*_alike(part, gap.measure)),
+            Cell(*fairness_thresholds.detectable(part, gap.measure)),
         ))
         for gap in shown
     ]  # fmt: skip
@@ -58,6 +63,7 @@ def _gaps(part: AttributeTests, book: Book, *, judged: set[str]) -> Table:
         f"Alike: groups whose difference from {part.reference} is shown to lie within {_points(part.margin)} points, "
         f"and whose ratio within {part.ratio_low:g}–{part.ratio_high:g} (two one-sided tests)."
     )
+    notes.append(fairness_thresholds.detectable_note(part))
     return book.table(f"Widest gaps by {part.on}", columns, rows, notes=notes, sortable=False)
 
 
@@ -102,7 +108,7 @@ def _pairs(part: AttributeTests, book: Book) -> Table:
     notes += methods_note([e for pair in own for e in (pair.difference, pair.ratio)])
     why = dict.fromkeys(pair.withheld for pair in own if pair.withheld and not pair.withheld.startswith("reference"))
     notes += [f"{reason[0].upper()}{reason[1:]}." for reason in why if reason.startswith("p-values")]
-    return book.table(f"Tests of the selection rate by {part.on}", columns, rows, notes=notes, even=True)
+    return book.table(f"Tests of the selection rate by {part.on}", columns, rows, notes=notes, even=True, annex=True)
 
 
 def _pair_row(part: AttributeTests, pair: PairTest) -> Row:

@@ -173,7 +173,7 @@ def _composition(book: Book, item: SliceInfluence, direction: str, found: Sequen
             f"{phrasing.plural(len(ranked) - ROWS_AT_MOST, 'further level is', 'further levels are')} in audit.json."
         )
     title = f"Records whose removal is predicted to {DIRECTIONS[direction]} the {item.measure} of {item.name}"
-    return book.table(title, columns, rows, notes=[" ".join(notes)], inline=True)
+    return book.table(title, columns, rows, notes=[" ".join(notes)], inline=True, annex=True)
 
 
 def _lift(row: CompositionRow) -> Cell:
@@ -225,7 +225,7 @@ def _strongest(book: Book, items: Sequence[SliceInfluence]) -> Table:
         if of and of[0].rows
     ]
     notes = ["In brackets: the interval and n. Then the share of all records.", *_band_notes(strongest)]
-    return book.table(title, columns, rows, notes=notes)
+    return book.table(title, columns, rows, notes=notes, annex=True)
 
 
 def _top_pattern(item: SliceInfluence, direction: str) -> Cell:

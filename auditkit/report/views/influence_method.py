@@ -56,4 +56,5 @@ def quality(book: Book, part: InfluencePart) -> Table:
         Column("Check"), Column("Figure", numeric=True), Column("State", tight=True),
         Column("What it means", wide=True, width=60),
     )  # fmt: skip
-    return book.table("How far these rankings can be trusted", columns, rows)
+    # Where nothing was assessed, the figures are why.
+    return book.table("How far these rankings can be trusted", columns, rows, annex=part.status == "assessed")

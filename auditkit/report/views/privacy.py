@@ -32,6 +32,9 @@ def view(result: AuditResult, book: Book) -> dict[str, object]:
     part = result.privacy
     measures = _measures(book, part) if part.measurements else None
     resolution = _resolution(book, part.resolution) if part.resolution else None
+    if resolution is not None:
+        rates = [row.tpr for row in part.resolution]
+        book.shows(resolution, [m.measure for m in part.measurements if m.estimate in rates])
     return {
         "part": part,
         "measures": measures,
@@ -55,20 +58,25 @@ def view(result: AuditResult, book: Book) -> dict[str, object]:
 def _measures(book: Book, part: PrivacyPart) -> Table:
     """Every measure that no table of its own shows."""
     resolved = [row.tpr for rows in (part.resolution, *(a.resolution for a in part.attacks)) for row in rows]
+    shown = [
+        m for m in part.measurements
+        if (part.screen is None or m not in part.screen.by_group)
+        and (part.epsilon is None or m.measure not in {bound.name for bound in part.epsilon.bounds})
+        and (part.exposure is None or m not in part.exposure.by_group)
+        and not ("_at_fpr_" in m.measure and m.estimate in resolved)
+    ]  # fmt: skip
     rows = [
         Row((
             Cell(book.title(m.measure), book.place(m)),
             estimate_cell(m.estimate, m.unit),
             Cell(m.estimate.method or ("not stated" if m.estimate.known else wording.NONE), "; ".join(m.parts)),
         ))
-        for m in part.measurements
-        if (part.screen is None or m not in part.screen.by_group)
-        and (part.epsilon is None or m.measure not in {bound.name for bound in part.epsilon.bounds})
-        and (part.exposure is None or m not in part.exposure.by_group)
-        and not ("_at_fpr_" in m.measure and m.estimate in resolved)
+        for m in shown
     ]  # fmt: skip
     columns = (Column("Measure", wide=True), Column("Value", numeric=True), Column("Method"))
-    return book.table("What an attacker gains on average", columns, rows)
+    table = book.table("What an attacker gains on average", columns, rows)
+    book.shows(table, [m.measure for m in shown])
+    return table
 
 
 def _attack(book: Book, found: AttackPart) -> dict[str, object]:
@@ -99,7 +107,7 @@ def _more_attacks(book: Book, found: tuple[AttackPart, ...]) -> Table | None:
         Column("True-positive rate", numeric=True), Column("False-positive rate met", numeric=True),
     )  # fmt: skip
     notes = methods_note([row.tpr for attack in found for row in attack.resolution])
-    return book.table("Success of the further attacks", columns, rows, notes=notes) if rows else None
+    return book.table("Success of the further attacks", columns, rows, notes=notes, annex=True) if rows else None
 
 
 def _resolution(

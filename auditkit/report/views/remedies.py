@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from auditkit.report import phrasing, wording
 from auditkit.report.book import Book, Cell, Column, Row, Table, estimate_cell, methods_note
 from auditkit.result import AuditResult, Change, Remedy
+
+LEADING = {
+    "remedies.average_risk": "Average risk", "remedies.attack_auc": "AUC of the attack", "model.accuracy": "Accuracy",
+}  # fmt: skip
+"""Measures of the overview, and how their columns are headed."""
 
 
 def view(result: AuditResult, book: Book) -> dict[str, object]:
     """One heading, sentence and table per remedy; those not tried with the reason."""
     part = result.remedies
-    return {"part": part, "tried": [_tried(book, remedy) for remedy in part.remedies]}
+    tried = [remedy for remedy in part.remedies if remedy.status == "assessed"]
+    return {
+        "part": part,
+        "overview": _overview(book, tried) if tried else None,
+        "tried": [_tried(book, remedy) for remedy in part.remedies],
+    }
+
+
+def _overview(book: Book, tried: Sequence[Remedy]) -> Table:
+    """What every remedy changed in risk and accuracy, side by side, and how many group comparisons moved."""
+    rows = []
+    for remedy in tried:
+        by = {row.measure: row for row in remedy.changes if not row.on}
+        told = [by.get(measure) for measure in LEADING]
+        cells = [Cell(wording.NONE) if row is None else estimate_cell(row.change, _unit(row)) for row in told]
+        group = [row for row in remedy.changes if row.on and row.change.known]
+        moved = sum(_clear(row) for row in group)
+        rows.append(Row((Cell(remedy.title), *cells, Cell(f"{moved:,}", f"of {len(group):,}"))))
+    columns = (
+        Column("Remedy", wide=True), *(Column(title, numeric=True) for title in LEADING.values()),
+        Column("Group comparisons changed", numeric=True),
+    )  # fmt: skip
+    notes = methods_note([row.change for remedy in tried for row in remedy.changes if row.measure in LEADING])
+    notes.append(
+        "Changes on retrained models with the remedy, against the same models without. A group comparison counts as "
+        "changed where the interval of its change lies off zero. n: pairs of retrained models."
+    )
+    return book.table("What the remedies changed", columns, rows, notes=notes, sortable=False)
 
 
 def _tried(book: Book, remedy: Remedy) -> dict[str, object]:
@@ -46,7 +80,7 @@ def _changes(book: Book, remedy: Remedy) -> Table:
             reasons.setdefault(row.change.withheld or "not estimable", []).append(f"{row.on} = {row.group}")
     notes += [f"Not shown ({why}): {phrasing.listed(list(dict.fromkeys(where)))}." for why, where in reasons.items()]
     title = f"What changed with “{phrasing.lowered(remedy.title)}”"
-    return book.table(title, columns, rows, notes=notes, sortable=False, splits=True)
+    return book.table(title, columns, rows, notes=notes, sortable=False, splits=True, annex=True)
 
 
 def _place(row: Change) -> str:

@@ -56,7 +56,8 @@ def _where(book: Book, screen: Screen) -> Table:
             reasons.setdefault(m.estimate.withheld or "not estimable", []).append(f"{m.on} = {m.group}")
     notes += [f"Not shown ({reason}): {phrasing.listed(names)}." for reason, names in reasons.items()]
     columns = (Column("Pattern"), Column("Share", numeric=True), Column("Of what", wide=True))
-    return book.table("Where the outsized records are", columns, rows, notes=notes, inline=True, splits=True)
+    title = "Where the outsized records are"
+    return book.table(title, columns, rows, notes=notes, inline=True, splits=True, annex=True)
 
 
 def _tail_table(book: Book, screen: Screen) -> Table | None:
@@ -69,7 +70,7 @@ def _tail_table(book: Book, screen: Screen) -> Table | None:
     rows = [Row(tuple(Cell(text) for pair in padded[k::height] for text in pair)) for k in range(height)]
     columns = (Column(screen.tail.x_label, numeric=True), Column(screen.tail.y_label, numeric=True)) * folds
     notes = [screen.tail.method] if screen.tail.method else []
-    return book.table("Tail of self-influence", columns, rows, notes=notes, sortable=folds == 1)
+    return book.table("Tail of self-influence", columns, rows, notes=notes, sortable=folds == 1, annex=True)
 
 
 def _tail(book: Book, screen: Screen, table: Table | None) -> Figure | None:

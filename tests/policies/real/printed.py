@@ -25,7 +25,7 @@ from tests.policies.real.claims import parsed, prints, tokens
 
 FIGURE = r"[-−]?[\d,]*\.?\d+"
 INTERVAL = re.compile(rf"(?<![\w.,−-])({FIGURE})(?: ?%| points| nats)? to ({FIGURE})(?![\w,.]*\d)")
-NUMBERED = re.compile(r"\b(Tables?|Figures?|Sections?|Part)((?: ?\d+(?:\.\d+)*(?:,| and|–|-)?)+)")
+NUMBERED = re.compile(r"\b(Tables?|Figures?|Sections?|Part)((?: ?A?\d+(?:\.\d+)*(?:,| and|–|-)?)+)")
 LEFT = re.compile(r"(\d+) further (measure|level)s?( by [^,]+)?")
 """How many the report leaves to `audit.json`; `miscounted` counts them again."""
 TEMPLATE = (
@@ -82,6 +82,9 @@ class Result:
             if {"value", "low", "high", "n"} <= node.keys() and None not in (node["low"], node["high"]):
                 numbers = (node[name] for name in ("value", "low", "high", "n"))
                 self.estimates.append(Estimate(where, *numbers, words))
+            if ".calibration.points" in where and None not in (node["low"], node["high"]):
+                around = (*words, "by mean score")
+                self.estimates.append(Estimate(where, node["y"], node["low"], node["high"], None, around))
             for key, value in node.items():
                 self._keep(str(key))
                 if key == "method":
@@ -120,10 +123,11 @@ class Result:
     @cached_property
     def said(self) -> dict[str, set[float]]:
         """Words of methods and caveats -> the numbers after them; a report may join several texts to one range."""
-        text = json.dumps([self.document["fairness"]["measurements"], self.document["findings"]], ensure_ascii=False)
+        parts = [self.document[name] for name in ("fairness", "findings", "statutory")]
+        text = json.dumps(parts, ensure_ascii=False)
         found = {
             lead: {float(number) for number in re.findall(rf"{lead} ([\d.]*\d)", text)}
-            for lead in ("rounded to", "simultaneous over", "would show about")
+            for lead in ("rounded to", "simultaneous over", "would show about", "design effect")
         }
         tail = (self.document["privacy"]["screen"] or {}).get("tail")
         ends = [tail["points"][0]["x"], tail["points"][-1]["x"]] if tail else []
@@ -230,13 +234,11 @@ def _levels_left(result: Result, note: Any) -> set[int]:
 
 
 def _measures_left(result: Result, note: Any, by: str) -> int:
-    """Measures of an attribute that stand in no head of a table of its section."""
+    """Measures of an attribute that stand in no head of a table of its own, in its chapter or in the annex."""
     measured = {row["measure"] for row in result.document["fairness"]["measurements"] if row["on"] == by}
     titles = {n["title"] for n in result.document["fairness"]["metrics"] if n["measure"] in measured}
-    heading = note.xpath("preceding::h3[1]")[0]
-    heads = {
-        plain(head.text_content())
-        for head in heading.xpath("following::th")
-        if head.xpath("preceding::h3[1]")[0] is heading
-    }
-    return len(titles - heads)
+    tables = (
+        table for table in note.getroottree().iter("table")
+        if plain(table.find("caption").text_content()).removesuffix(", continued").endswith(f"by {by}")
+    )  # fmt: skip
+    return len(titles - {plain(head.text_content()) for table in tables for head in table.iter("th")})
