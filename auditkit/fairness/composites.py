@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from auditkit.fairness.composite_metrics import BALANCED, ERRORS, ODDS, TREATMENT
-from auditkit.fairness.disparity import MINIMUM_EVENTS, Rates, comparisons, rates
-from auditkit.fairness.metrics import METRICS, Metric, mask, rate_counts
+from auditkit.fairness.disparity import MINIMUM_EVENTS, Rates, comparisons, design, rates
+from auditkit.fairness.metrics import METRICS, Metric, rate_counts
 from auditkit.fairness.overall import against_all, released
 from auditkit.fairness.release import release_mean, release_odds
 from auditkit.fairness.setting import Setting
 from auditkit.result import Estimate, Measurement
-from auditkit.stats.intervals import critical, design_effect
+from auditkit.stats.intervals import critical
 from auditkit.stats.mover import Bounded, difference, mean, odds, rate, ratio
 from auditkit.stats.multiplicity import sidak
 
@@ -48,13 +48,7 @@ def bounded(metric: Metric, found: Rates, setting: Setting, group: int, *, z: fl
 
 def effect(metric: Metric, setting: Setting, group: int) -> float:
     """The design effect of weights and repeated persons on one group's rate; 1 where there are neither."""
-    effective = setting.cells.effective(metric)
-    if effective is not None:
-        return float(setting.cells.records[group] @ mask(metric.trials)) / float(effective[group])
-    if not setting.cells.repeats:
-        return 1.0
-    sample = setting.cells.sample(metric)
-    return design_effect(events=sample.events[:, group], trials=sample.trials[:, group], counts=sample.counts)
+    return design(metric, setting.cells, group)
 
 
 def _balanced(setting: Setting, every: Mapping[str, Rates], *, compared: bool) -> Iterator[Measurement]:

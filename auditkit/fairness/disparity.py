@@ -11,16 +11,20 @@ import numpy as np
 
 from auditkit.fairness.cells import Cells
 from auditkit.fairness.groups import Standing
-from auditkit.fairness.metrics import Metric, rate_counts
+from auditkit.fairness.metrics import Metric, mask, rate_counts
 from auditkit.policy.schema import FairnessSettings
 from auditkit.result import Estimate
-from auditkit.stats import bootstrap
+from auditkit.stats import bootstrap, mover
 from auditkit.stats.intervals import critical, design_effect, wilson_bounds
 from auditkit.stats.multiplicity import sidak
 from auditkit.subject.types import Floats, Ints
 
 MINIMUM_EVENTS = 5
 """Below this many events in the group or its reference a ratio's interval is not reliable and is not given."""
+
+FIRM_EVENTS = 10
+"""Below this many the bootstrap of a ratio covers too seldom (0.90 to 0.93 at 95 %, groups of 100); its limits are then
+no narrower than the closed form's (MOVER), with which coverage is at least 0.93."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,8 @@ def comparisons(
     """[G] differences (group - reference) and [G] ratios (group / reference); the reference's own are placeholders.
 
     Intervals by bootstrap over the cells (over persons where they repeat), simultaneous over the attribute's
-    compared groups. A ratio keeps its value and loses its interval below 5 events on either side.
+    compared groups. A ratio keeps its value and loses its interval below 5 events on either side; below 10 its interval
+    is widened to the closed form's.
     """
     blank = Estimate(value=None, level=settings.level)
     why = _why_not(found, reference=reference)
@@ -153,9 +158,40 @@ def comparisons(
         method = _method(cells, family=family.size, replicates=settings.replicates)
         for group, low, high in zip(family.tolist(), band.low.tolist(), band.high.tolist(), strict=True):
             out[position][group] = blank.model_copy(update={"low": low, "high": high, "method": method})
+        few = [g for g in family.tolist() if min(found.firm[g], found.firm[reference]) < FIRM_EVENTS]
+        if position == 1 and few:
+            z = critical(sidak(level=settings.level, family=family.size))
+            closed = {g: _closed(metric, found, g, cells=cells, z=z) for g in (*few, reference)}
+            out[1] = [
+                _widened(e, mover.ratio(closed[g], closed[reference])) if g in few else e for g, e in enumerate(out[1])
+            ]
     for group in compared.tolist():
         out[0][group], out[1][group] = _with_values(out[0][group], out[1][group], found, group, reference)
     return tuple(out[0]), tuple(out[1])
+
+
+def design(metric: Metric, cells: Cells, group: int) -> float:
+    """The design effect of weights and repeated persons on one group's rate; 1 where there are neither."""
+    effective = cells.effective(metric)
+    if effective is not None:
+        return float(cells.records[group] @ mask(metric.trials)) / float(effective[group])
+    if not cells.repeats:
+        return 1.0
+    sample = cells.sample(metric)
+    return design_effect(events=sample.events[:, group], trials=sample.trials[:, group], counts=sample.counts)
+
+
+def _closed(metric: Metric, found: Rates, group: int, *, cells: Cells, z: float) -> mover.Bounded:
+    n = float(found.trials[group]) / design(metric, cells, group)
+    return mover.rate(events=int(found.events[group]), n=n, z=z, value=found.rate(group))
+
+
+def _widened(estimate: Estimate, closed: mover.Bounded) -> Estimate:
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    method = f"{estimate.method}; no narrower than the closed form (MOVER), for under {FIRM_EVENTS} events"
+    low, high = min(estimate.low, closed.low), max(estimate.high, closed.high)
+    return estimate.model_copy(update={"low": low, "high": high, "method": method})
 
 
 def _with_values(

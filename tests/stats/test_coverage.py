@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from auditkit.fairness.disparity import MINIMUM_EVENTS
+from auditkit.fairness.disparity import FIRM_EVENTS, MINIMUM_EVENTS
 from auditkit.stats import bootstrap
 from auditkit.stats.intervals import critical, wilson_bounds
 from auditkit.stats.mover import difference, rate, ratio
@@ -65,6 +65,9 @@ def simulated(
             enough = min(events) >= MINIMUM_EVENTS
             judged += enough
             bands = closed(events, (n, base)) | resampled(events, (n, base), replicates, draw)
+            if enough and min(events) < FIRM_EVENTS:  # as in `disparity.comparisons`
+                ends = bands["ratio"], bands["closed ratio"]
+                bands["ratio"] = min(low for low, _ in ends), max(high for _, high in ends)
             for name, (low, high) in bands.items():
                 value = p / q if "ratio" in name else p - q
                 held[name] += (enough or "ratio" not in name) and low <= value <= high

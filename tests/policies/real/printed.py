@@ -25,7 +25,7 @@ from tests.policies.real.claims import parsed, prints, tokens
 
 FIGURE = r"[-−]?[\d,]*\.?\d+"
 INTERVAL = re.compile(rf"(?<![\w.,−-])({FIGURE})(?: ?%| points| nats)? to ({FIGURE})(?![\w,.]*\d)")
-NUMBERED = re.compile(r"\b(Tables?|Figures?|Sections?|Part)((?: ?A?\d+(?:\.\d+)*(?:,| and|–|-)?)+)")
+NUMBERED = re.compile(r"\b(Tables?|Figures?|Sections?|Part|Bin)((?: ?A?\d+(?:\.\d+)*(?:,| and|–|-)?)+)")
 LEFT = re.compile(r"(\d+) further (measure|level)s?( by [^,]+)?")
 """How many the report leaves to `audit.json`; `miscounted` counts them again."""
 TEMPLATE = (
