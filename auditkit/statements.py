@@ -28,8 +28,9 @@ PAST_DECISIONS: Final = (
     "which may themselves differ between groups."
 )
 WEIGHTS: Final = (
-    "The column {column} weighs records in training and in influence. Group statistics, accuracy and the privacy part "
-    "count records without weights."
+    "The column {column} weighs records in training, in influence and in group statistics. Without weights records are "
+    "counted in the model's accuracy, the privacy part, slices found, columns that tell a group, statutory tables and "
+    "remedies."
 )
 INFLUENCE: Final = (
     "Effects are predicted for the removal of one record at a time. Effects of several records do not simply add up, "
