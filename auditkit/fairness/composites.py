@@ -41,14 +41,9 @@ def composites(
 def bounded(metric: Metric, found: Rates, setting: Setting, group: int, *, z: float) -> Bounded:
     """A group's rate with Wilson's limits at z, n divided by the design effect where persons repeat."""
     return rate(
-        events=int(found.events[group]), n=found.trials[group] / effect(metric, setting, group), z=z,
+        events=int(found.events[group]), n=found.trials[group] / design(metric, setting.cells, group), z=z,
         value=found.rate(group),
     )  # fmt: skip
-
-
-def effect(metric: Metric, setting: Setting, group: int) -> float:
-    """The design effect of weights and repeated persons on one group's rate; 1 where there are neither."""
-    return design(metric, setting.cells, group)
 
 
 def _balanced(setting: Setting, every: Mapping[str, Rates], *, compared: bool) -> Iterator[Measurement]:

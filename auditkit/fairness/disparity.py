@@ -93,7 +93,6 @@ def rate_estimates(metric: Metric, found: Rates, *, cells: Cells, level: float) 
     """
     family = max(1, found.estimable.size)
     z = critical(sidak(level=level, family=family))
-    sample = cells.sample(metric)
     out = []
     for group, reason in enumerate(found.why_not):
         if reason:
@@ -102,14 +101,10 @@ def rate_estimates(metric: Metric, found: Rates, *, cells: Cells, level: float) 
         method = "Wilson score interval"
         if family > 1:
             method += f", simultaneous over {family} groups (Šidák)"
-        effect = 1.0
-        if found.effective is not None:
-            effect = float(found.trials[group] / found.effective[group])
-            method += f", n divided by the design effect {effect:.2f} of {cells.divides}"
-        elif cells.repeats:
-            own = (sample.events[:, group], sample.trials[:, group])
-            effect = design_effect(events=own[0], trials=own[1], counts=sample.counts)
-            method += f", n divided by the design effect {effect:.2f} of repeated persons"
+        effect = design(metric, cells, group)
+        if found.effective is not None or cells.repeats:
+            whose = "repeated persons" if found.effective is None else cells.divides
+            method += f", n divided by the design effect {effect:.2f} of {whose}"
         value, n = float(found.values[group]), int(found.trials[group])
         low, high = wilson_bounds(rate=value, n=n / effect, z=z)
         events = int(found.events[group]) if cells.weighted is None else None
@@ -163,7 +158,7 @@ def comparisons(
             z = critical(sidak(level=settings.level, family=family.size))
             closed = {g: _closed(metric, found, g, cells=cells, z=z) for g in (*few, reference)}
             out[1] = [
-                _widened(e, mover.ratio(closed[g], closed[reference])) if g in few else e for g, e in enumerate(out[1])
+                widened(e, mover.ratio(closed[g], closed[reference])) if g in few else e for g, e in enumerate(out[1])
             ]
     for group in compared.tolist():
         out[0][group], out[1][group] = _with_values(out[0][group], out[1][group], found, group, reference)
@@ -186,7 +181,8 @@ def _closed(metric: Metric, found: Rates, group: int, *, cells: Cells, z: float)
     return mover.rate(events=int(found.events[group]), n=n, z=z, value=found.rate(group))
 
 
-def _widened(estimate: Estimate, closed: mover.Bounded) -> Estimate:
+def widened(estimate: Estimate, closed: mover.Bounded) -> Estimate:
+    """A ratio's interval, no narrower than the closed form on either side; one without limits stays as it is."""
     if estimate.low is None or estimate.high is None:
         return estimate
     method = f"{estimate.method}; no narrower than the closed form (MOVER), for under {FIRM_EVENTS} events"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditkit.fairness.composites import bounded, effect
-from auditkit.fairness.disparity import MINIMUM_EVENTS, Rates
+from auditkit.fairness.composites import bounded
+from auditkit.fairness.disparity import MINIMUM_EVENTS, Rates, design
 from auditkit.fairness.metrics import METRICS
 from auditkit.fairness.overall import Sides, against_all, base_rate, reasons, released
 from auditkit.fairness.release import SMALL_CELL, release_difference, release_ratio
@@ -115,7 +115,7 @@ def _level(setting: Setting) -> float:
 
 def _p(setting: Setting, name: str, found: Rates, group: int) -> _Tested:
     both = (group, setting.reference)
-    n = tuple(float(found.trials[g]) / effect(METRICS[name], setting, g) for g in both)
+    n = tuple(float(found.trials[g]) / design(METRICS[name], setting.cells, g) for g in both)
     rates = tuple(found.rate(g) for g in both)
     z = two_proportion_z(rates=(rates[0], rates[1]), n=(n[0], n[1]))
     if setting.cells.repeats or found.effective is not None:
@@ -184,7 +184,7 @@ def _detectable(setting: Setting, name: str, found: Rates, group: int, *, level:
     None where no difference would be found on either side, or where no step is wide enough to show it.
     """
     both = (group, setting.reference)
-    n = [float(found.trials[g]) / effect(METRICS[name], setting, g) for g in both]
+    n = [float(found.trials[g]) / design(METRICS[name], setting.cells, g) for g in both]
     base = found.rate(setting.reference)
     sides = detectable(base=base, n=n[0], base_n=n[1], level=level, power=POWER)
     if not sides:

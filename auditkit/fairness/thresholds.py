@@ -26,8 +26,8 @@ import numpy as np
 from scipy import stats
 
 from auditkit.fairness.composite_metrics import BALANCED, ERRORS, ODDS, TREATMENT
-from auditkit.fairness.composites import effect, errors
-from auditkit.fairness.disparity import MINIMUM_EVENTS, Rates
+from auditkit.fairness.composites import errors
+from auditkit.fairness.disparity import MINIMUM_EVENTS, Rates, design
 from auditkit.fairness.metrics import METRICS, Metric
 from auditkit.fairness.setting import Setting
 from auditkit.policy.schema import Rule
@@ -94,7 +94,7 @@ def _family(setting: Setting, every: Mapping[str, Rates], name: str) -> tuple[bo
 def _of_rates(setting: Setting, metric: Metric, found: Rates, why_not: Sequence[str]) -> Family:
     def of(group: int) -> Limits:
         # Once, and not at every critical value: with repeated persons it is a sum over them.
-        n = float(found.trials[group]) / effect(metric, setting, group)
+        n = float(found.trials[group]) / design(metric, setting.cells, group)
         events, value = int(found.events[group]), found.rate(group)
         return lambda z: rate(events=events, n=n, z=z, value=value)
 

@@ -20,6 +20,7 @@ from auditkit.influence.columns import Levels
 from auditkit.result import Composition, CompositionRow, Estimate
 from auditkit.stats.intervals import wilson
 from auditkit.stats.rounding import STEPS, rate_step
+from auditkit.subject.persons import support
 from auditkit.subject.types import Floats, Ints, Mask
 
 TOP_SHARES = (0.01, 0.05)
@@ -42,7 +43,7 @@ def compose(
     for direction, signed in directions:
         tops = [_top(signed, share) for share in TOP_SHARES]
         for share, top, rings in zip(TOP_SHARES, tops, _rings(tops), strict=True):
-            if _persons(top, persons) >= minimum:
+            if support(top, persons) >= minimum:
                 rows = _rows(top, rings, columns, persons, minimum=minimum, level=level)
                 found.append(Composition(direction=direction, top_share=share, n=int(top.sum()), rows=rows))
     return tuple(found)
@@ -107,17 +108,13 @@ def _union(masks: Sequence[Mask], named: Sequence[int]) -> Mask:
 
 def _large(members: Mask, rings: tuple[Mask, ...], persons: Ints | None, minimum: int) -> bool:
     """Whether enough persons of these members are at the top, and enough or none in the ring around it."""
-    inside, *outside = (_persons(members & ring, persons) for ring in rings)
+    inside, *outside = (support(members & ring, persons) for ring in rings)
     return inside >= minimum and all(count == 0 or count >= minimum for count in outside)
-
-
-def _persons(rows: Mask, persons: Ints | None) -> int:
-    return int(rows.sum()) if persons is None else len(np.unique(persons[rows]))
 
 
 def _base_step(masks: Sequence[Mask], persons: Ints | None, minimum: int) -> float:
     """What the base shares of a column are rounded to; 0, not at all, where its rare levels hide each other."""
-    counts = [_persons(mask, persons) for mask in masks]
+    counts = [support(mask, persons) for mask in masks]
     rare = sum(count for count in counts if count < minimum)
     return (rate_step(trials=len(masks[0]), minimum=minimum) or STEPS[-1]) if 0 < rare < minimum else 0.0
 

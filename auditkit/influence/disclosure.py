@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditkit.influence.targets import Target
-from auditkit.subject.persons import person_codes
+from auditkit.subject.persons import person_codes, support
 from auditkit.subject.types import Grouping, Ints, Mask
 
 
@@ -66,30 +66,26 @@ def _groups(groupings: Mapping[str, Grouping], rows: Ints, codes: Ints, minimum:
     for grouping in groupings.values():
         for code in range(len(grouping.labels)):
             members = np.asarray(grouping.codes[rows] == code, dtype=np.bool_)
-            if _persons(members, codes) >= minimum:
+            if support(members, codes) >= minimum:
                 yield members
 
 
 def _gap(members: Mask, grouping: Grouping, rows: Ints, codes: Ints, minimum: int) -> Release:
-    if _persons(members, codes) < minimum:
+    if support(members, codes) < minimum:
         return Release(f"fewer than {minimum} persons", count=False)
     own = grouping.codes[rows]
-    counts = (_persons(np.asarray(own == code, dtype=np.bool_), codes) for code in range(-1, len(grouping.labels)))
+    counts = (support(np.asarray(own == code, dtype=np.bool_), codes) for code in range(-1, len(grouping.labels)))
     return Release(count=not any(0 < count < minimum for count in counts))
 
 
 def _why_not(members: Mask, told: Sequence[Mask], codes: Ints, minimum: int) -> str:
-    if _persons(members, codes) < minimum:
+    if support(members, codes) < minimum:
         return f"fewer than {minimum} persons"
     for other in told:
         # Two sums differ by those over what is in one set alone; where that is many on either side, nobody is isolated.
         parts = [members ^ other]
         if not (members & other).any():
             parts.append(~members & ~other)  # what two disjoint sets leave of the whole
-        if any(0 < _persons(part, codes) < minimum for part in parts):
+        if any(0 < support(part, codes) < minimum for part in parts):
             return f"fewer than {minimum} persons between it and a set that is told of"
     return ""
-
-
-def _persons(rows: Mask, codes: Ints) -> int:
-    return len(np.unique(codes[rows]))

@@ -145,3 +145,24 @@ def test_the_part_says_when_there_is_nothing_to_compare() -> None:
     assert nothing.status == "not-applicable"
     assert group_row(nothing, "a").status == "empty"
     assert any("40 evaluation records have no decision" in note for note in nothing.notes)
+
+
+def test_a_ratio_of_under_ten_events_is_no_narrower_than_the_closed_form() -> None:
+    """Seven selected of 100 against 70 of 1,000; with twelve of 100 the bootstrap stands alone."""
+    for chosen, widened in ((7, True), (12, False)):
+        women = (100 - chosen - 20, chosen - 2, 20, 2)
+        found = of_cells({"women": women, "men": (465, 35, 465, 35)}, reference="men", minimum_cell=1)
+        ratio = estimate(found, "impact_ratio", "women")
+        limits = [wilson_bounds(rate=x / n, n=n, z=critical(0.95)) for x, n in ((chosen, 100), (70, 1000))]
+        logs = [[np.log(x / n / low), np.log(high * n / x)] for (low, high), (x, n) in zip(
+            limits, ((chosen, 100), (70, 1000)), strict=True
+        )]  # fmt: skip
+        value = chosen / 70 * 10
+        low = value * np.exp(-np.hypot(logs[0][0], logs[1][1]))
+        high = value * np.exp(np.hypot(logs[0][1], logs[1][0]))
+        assert ratio.low is not None
+        assert ratio.high is not None
+        assert ("no narrower" in ratio.method) == widened
+        if widened:
+            assert ratio.low <= low * (1 + 1e-9)
+            assert ratio.high >= high * (1 - 1e-9)

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from auditkit.fairness.disparity import FIRM_EVENTS, MINIMUM_EVENTS
+from auditkit.fairness.disparity import FIRM_EVENTS, MINIMUM_EVENTS, widened
+from auditkit.result import Estimate
 from auditkit.stats import bootstrap
 from auditkit.stats.intervals import critical, wilson_bounds
-from auditkit.stats.mover import difference, rate, ratio
+from auditkit.stats.mover import Bounded, difference, rate, ratio
 from auditkit.stats.multiplicity import sidak
 from auditkit.stats.permutation import widest_gap
 
@@ -66,8 +67,9 @@ def simulated(
             judged += enough
             bands = closed(events, (n, base)) | resampled(events, (n, base), replicates, draw)
             if enough and min(events) < FIRM_EVENTS:  # as in `disparity.comparisons`
-                ends = bands["ratio"], bands["closed ratio"]
-                bands["ratio"] = min(low for low, _ in ends), max(high for _, high in ends)
+                (low, high), (least, most) = bands["ratio"], bands["closed ratio"]
+                band = widened(Estimate(value=1.0, low=low, high=high, level=LEVEL), Bounded(1.0, least, most))
+                bands["ratio"] = float(band.low or 0.0), float(band.high or 0.0)
             for name, (low, high) in bands.items():
                 value = p / q if "ratio" in name else p - q
                 held[name] += (enough or "ratio" not in name) and low <= value <= high
