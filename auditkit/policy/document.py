@@ -11,7 +11,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -129,10 +129,13 @@ def _compose(path: Path, text: str) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-    if re.match(r"(\s*#[^\n]*\n|\s*\n)*%", text):
+    directive = _directive(text)
+    if directive:
         message = "YAML directives are not read"
-        raise PolicyError(Complaint(message, where=f"{friendly(path)}:1:1", hint="remove the line starting with %"))
+        where = f"{friendly(path)}:{directive}:1"
+        raise PolicyError(Complaint(message, where=where, hint="remove the line starting with %"))
     try:
+        _require_few(path, YAML(typ="safe", pure=True).parse(text))
         return YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         raise PolicyError(_yaml_complaint(path, text, error)) from None
@@ -144,6 +147,36 @@ def _compose(path: Path, text: str) -> Any:
         raise PolicyError(Complaint(message, where=f"{friendly(path)}:{line}:{column}", hint="remove it")) from None
     except RecursionError:
         raise PolicyError(Complaint("the file is nested too deeply", where=f"{friendly(path)}:1:1")) from None
+
+
+def _directive(text: str) -> int:
+    """The line, from 1, of a `%` directive above the first content of the file; 0 where there is none."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        content = line.strip()
+        if content and not content.startswith("#"):
+            return number if line.startswith("%") else 0
+    return 0
+
+
+def _require_few(path: Path, events: Iterable[Any]) -> None:
+    """Stop while the file is still being parsed: nodes take far longer to compose than to count.
+
+    Raises:
+        PolicyError: more than MOST_NODES values are written out, or one stands in more than DEEPEST others.
+    """
+    from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent, NodeEvent
+
+    nodes = depth = 0
+    for event in events:
+        nodes += isinstance(event, NodeEvent)
+        if nodes > MOST_NODES or (depth > DEEPEST and isinstance(event, NodeEvent)):
+            raise PolicyError(_too_many(path, event.start_mark))
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+
+
+def _too_many(path: Path, mark: Any) -> Complaint:
+    hint = f"write at most {MOST_NODES:,} values, {DEEPEST} deep"
+    return Complaint("the file holds too many or too deeply nested values", where=_at(path, mark), hint=hint)
 
 
 def _yaml_complaint(path: Path, text: str, error: Any) -> Complaint:
@@ -185,9 +218,10 @@ class _Walker:
         """The node as data; aliases are followed within a budget: a small file cannot unfold into a huge one."""
         self._budget -= 1
         if self._budget < 0 or len(key_path) > DEEPEST or id(node) in self._open:
-            what = "an alias that contains itself" if id(node) in self._open else "too many or too deeply nested values"
-            where = _at(self.path, node.start_mark)
-            raise PolicyError(Complaint(f"the file holds {what}", where=where, hint="write the values out"))
+            if id(node) not in self._open:
+                raise PolicyError(_too_many(self.path, node.start_mark))
+            message, where = "the file holds an alias that contains itself", _at(self.path, node.start_mark)
+            raise PolicyError(Complaint(message, where=where, hint="write the values out"))
         self.marks.setdefault(key_path, (node.start_mark.line + 1, node.start_mark.column + 1))
         if node.id == "scalar":
             return self._scalar(node)

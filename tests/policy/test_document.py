@@ -76,7 +76,7 @@ def test_a_byte_order_mark_and_dos_lines_are_read(tmp_path: Path) -> None:
         ("%YAML 1.1\n---\non: yes\n", "p.yaml:1:1: YAML directives are not read; remove the line starting with %"),
         ("a: x\x01y\n", "p.yaml:1:5: the file holds a control character; remove it"),
         (b"a: 1\nb: \xff\n", "p.yaml:2:4: the file is not UTF-8 (byte 0xff); save it as UTF-8"),
-        ("- " * 3000, "p.yaml:1:1: the file is nested too deeply"),
+        ("- " * 3000, "p.yaml:1:83: the file holds too many or too deeply nested values"),
         ("a: " + "[" * 60 + "]" * 60, "p.yaml:1:44: the file holds too many or too deeply nested values"),
         ("a: " + "1" * 5000, "p.yaml:1:4: '" + "1" * 40 + "…' cannot be read as a number; put a text in quotes"),
         (b"x" * 1_000_001, "p.yaml: the file has 1000001 bytes, more than the 1000000 that a policy may have"),
