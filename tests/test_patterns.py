@@ -51,18 +51,21 @@ def literals(nodes: list[ast.expr]) -> Iterator[str]:
 def nested(tree: Any, *, within: bool = False) -> bool:
     """Whether an endless repetition stands in an endless repetition."""
     for operator, argument in tree:
-        name = str(operator)
-        if name in REPEATS:
-            endless = argument[1] == ENDLESS
-            if (endless and within) or nested(argument[2], within=within or endless):
-                return True
-        elif name == "SUBPATTERN" and nested(argument[-1], within=within):
-            return True
-        elif name == "BRANCH" and any(nested(branch, within=within) for branch in argument[1]):
-            return True
-        elif name in {"ASSERT", "ASSERT_NOT"} and nested(argument[1], within=within):
+        endless = str(operator) in REPEATS and argument[1] == ENDLESS
+        if (endless and within) or any(nested(part, within=within or endless) for part in parts(operator, argument)):
             return True
     return False
+
+
+def parts(operator: Any, argument: Any) -> list[Any]:
+    """What a piece of a pattern is made of."""
+    if str(operator) in REPEATS:
+        return [argument[2]]
+    if str(operator) == "BRANCH":
+        return list(argument[1])
+    if str(operator) == "SUBPATTERN":
+        return [argument[-1]]
+    return [argument[1]] if str(operator) in {"ASSERT", "ASSERT_NOT"} else []
 
 
 def test_no_pattern_nests_repetitions() -> None:
