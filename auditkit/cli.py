@@ -1,55 +1,71 @@
 """The command line: parse, call one door of `run`, print, exit code. No logic of the audit lives here.
 
 Exit codes, strongest first: 5 integrity failure, 2 usage or policy error, 4 data or model error, 1 a rule is
-breached, 3 insufficient evidence, 0 every judged rule is met. An unexpected exception exits 70, so that no crash
-reads as a breach.
+breached, 6 a requested format is missing, 3 insufficient evidence, 0 every judged rule is met. An unexpected exception
+exits 70, so that no crash reads as a breach; a run that is stopped exits 130 (SIGINT) or 143 (SIGTERM).
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 from rich.console import Console
 from rich.markup import escape
 
 from auditkit import __version__, importing
-from auditkit.errors import AuditError, PolicyError
+from auditkit.errors import MISSING, AuditError, PolicyError, strongest
 from auditkit.launch import by_torchrun, joined, leads, spawn
 from auditkit.processes import Stopped
-from auditkit.terminal import clean_up, complain, history, print_verdicts, stages
+from auditkit.terminal import (
+    INTERRUPTED,
+    LastingOutput,
+    Terminated,
+    clean_up,
+    complain,
+    history,
+    print_verdicts,
+    stages,
+    terminable,
+)
 
 if TYPE_CHECKING:
     from auditkit.policy.frameworks import Framework
     from auditkit.processes import Processes
 
 CRASH = 70
+UNFINISHED = ".unfinished"  # as in ledger.unfinished, which loads numpy
 PLAIN_WIDTH = 120  # where the output is no terminal: a log, a file
-EXIT_STRENGTH = (5, 2, 4, 1, 3, 0)
 EPILOG = (
     "exit codes: 0 every judged rule is met · 1 a rule is breached · 2 usage or policy error · "
-    "3 insufficient evidence · 4 data or model error · 5 integrity failure · 70 a defect of auditkit"
+    "3 insufficient evidence · 4 data or model error · 5 integrity failure · 6 a requested format is missing · "
+    "70 a defect of auditkit · 130, 143 stopped"
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a character that the terminal lacks is written as its escape
+            stream.reconfigure(errors="backslashreplace")
     arguments = _parser().parse_args(argv)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    code = _answer(arguments, errors)
+    with terminable():
+        code = _answer(arguments, errors)
     if code and by_torchrun() and leads():
         errors.print(f"auditkit ends with exit code {code}; torchrun itself ends with 1 for every code but 0")
     return code
 
 
 def _answer(arguments: argparse.Namespace, errors: Console) -> int:
-    """The exit code of a command, also where it fails."""
+    """The exit code of a command, also where it fails or is stopped."""
     try:
         _require_epoch()
         code: int = arguments.call(arguments)
@@ -62,17 +78,35 @@ def _answer(arguments: argparse.Namespace, errors: Console) -> int:
         return 0
     except BrokenPipeError:
         return CRASH
-    except KeyboardInterrupt:
-        errors.print("stopped; no audit was written, and the same command goes on from what was finished")
-        return 130
+    except (KeyboardInterrupt, Terminated) as stop:
+        for line in _left_behind(arguments) if leads() else ():
+            errors.print(escape(line))
+        return Terminated.exit_code if isinstance(stop, Terminated) else INTERRUPTED
     except (Exception, SystemExit) as error:  # the last door: no crash and no foreign exit may read as a verdict
         if leads():
             errors.print(f"[bold red]auditkit has a defect[/]: {escape(type(error).__name__)}: {escape(str(error))}")
-            errors.print("nothing was written; please report this with the command and the policy")
+            for line in _left_behind(arguments):
+                errors.print(escape(line))
+            errors.print("please report this with the command and the policy")
         if arguments.traceback:
             errors.print_exception()
         return CRASH
     return code
+
+
+def _left_behind(arguments: argparse.Namespace) -> list[str]:
+    """What a command that did not come to its end has left, and how to go on."""
+    folder: Path | None = getattr(arguments, "published", None)
+    if folder is not None:
+        return [
+            f"the audit is published in {folder}; what its manifest calls missing was not made",
+            f"`auditkit render {folder}` makes it",
+        ]
+    if arguments.call is not _run:
+        return ["stopped"]
+    unfinished = arguments.out / arguments.policy.stem / UNFINISHED
+    lasting = f"finished work is in {unfinished}, and the same command goes on from it"
+    return ["no audit was written", *([lasting] if unfinished.is_dir() else [])]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -101,8 +135,8 @@ def _parser() -> argparse.ArgumentParser:
     train = verb("train", _train, "train the tabular model that a policy describes, and store it")
     train.add_argument("policy", type=Path)
     train.add_argument("--replace", action="store_true", help="replace a model that is already there")
-    render = verb("render", _render, "render an audit.json again")
-    render.add_argument("result", type=Path, metavar="audit.json")
+    render = verb("render", _render, "make the formats that a run lacks, or render an audit.json again")
+    render.add_argument("result", type=Path, metavar="RUN|audit.json", help="the folder of a run, or an audit.json")
     render.add_argument("--out", type=Path, help="folder for the files (default: beside audit.json)")
     render.add_argument("--formats", default="html,pdf", help="comma-separated: html, pdf, json (default: html,pdf)")
     verify = verb("verify", _verify, "hold a run's files against their manifest")
@@ -124,7 +158,10 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.processes > 1:
         return spawn(_alone(arguments), arguments.processes)
-    console = Console(highlight=False)
+    from auditkit.policy.load import load
+
+    load(arguments.policy)  # a policy that cannot be read is answered before torch is loaded
+    console = Console(file=cast(TextIO, LastingOutput(sys.stdout)), highlight=False)
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
     with joined() as processes:
@@ -144,11 +181,16 @@ def _lead(arguments: argparse.Namespace, console: Console, processes: Processes)
         outcome = run(
             arguments.policy, out=arguments.out, as_of=arguments.as_of, progress=bars.begin, processes=processes,
             resumed=lambda what: console.print(f"resumed: {what}"), worked=bars.worked,
+            published=lambda folder: setattr(arguments, "published", folder),
         )  # fmt: skip
     print_verdicts(console, outcome.result)
     for file in outcome.files:
         console.print(f"  {escape(str(file))}", soft_wrap=True)
-    return outcome.result.conclusion.exit_code
+    for error in outcome.missing.values():
+        complain(console, error)
+        again = f"  the audit stands without it; `auditkit render {outcome.folder}` tries again"
+        console.print(escape(again), soft_wrap=True)
+    return outcome.exit_code
 
 
 def _alone(arguments: argparse.Namespace) -> list[str]:
@@ -177,7 +219,7 @@ def _check(arguments: argparse.Namespace) -> int:
             console.print(f"[green]✓[/] {escape(str(policy))}: {escape(prepared)}")
             for told in _told(named) if named else ():
                 console.print(f"[yellow]![/] {escape(str(policy))}: {escape(told)}")
-    return next(code for code in EXIT_STRENGTH if code in codes)
+    return strongest(codes)
 
 
 def _told(named: Sequence[Framework]) -> Sequence[str]:
@@ -201,8 +243,12 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _render(arguments: argparse.Namespace) -> int:
-    from auditkit.run import render_file
+    from auditkit.run import complete_run, render_file
 
+    if arguments.result.is_dir():
+        added = complete_run(arguments.result)
+        sys.stdout.write("".join(f"{file}\n" for file in added) or "this run lacks no format\n")
+        return 0
     formats = tuple(name.strip() for name in arguments.formats.split(",") if name.strip())
     for file in render_file(arguments.result, out=arguments.out or arguments.result.parent, formats=formats):
         sys.stdout.write(f"{file}\n")
@@ -210,11 +256,15 @@ def _render(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from auditkit.ledger.evidence import verify
+    from auditkit.ledger.evidence import missing_formats, verify
+    from auditkit.ledger.manifest import UNSIGNED
 
     names = verify(arguments.folder)
+    missing = missing_formats(arguments.folder)
     sys.stdout.write("".join(f"{name}: as in the manifest\n" for name in names))
-    return 0
+    sys.stdout.write("".join(f"{name}: missing; `auditkit render {arguments.folder}` makes it\n" for name in missing))
+    sys.stdout.write(f"note: {UNSIGNED}\n")
+    return MISSING if missing else 0
 
 
 def _schema(arguments: argparse.Namespace) -> int:

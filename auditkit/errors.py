@@ -8,7 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
+
+MISSING: Final = 6
+"""Exit code: a format that was asked for is missing; the others stand."""
+EXIT_STRENGTH: Final = (70, 5, 2, 4, 1, MISSING, 3, 0)
+"""Exit codes, strongest first."""
+
+
+def strongest(codes: Iterable[int]) -> int:
+    """The strongest of several exit codes.
+
+    >>> strongest([3, 6, 0])
+    6
+    """
+    present = set(codes)
+    return next(code for code in EXIT_STRENGTH if code in present)
 
 
 @dataclass(frozen=True)

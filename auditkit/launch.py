@@ -22,6 +22,8 @@ from auditkit.processes import ALONE, Processes, Stopped
 
 GATHERING: Final = timedelta(minutes=5)
 """How long the first processes wait for the last to start."""
+GRACE: Final = timedelta(seconds=10)
+"""How long a process that was asked to end may take to clean up."""
 PATIENCE: Final = timedelta(days=7)
 """How long one process may work while the others wait; that one has failed is noticed at once, whatever this says."""
 
@@ -129,7 +131,11 @@ def spawn(arguments: Sequence[str], count: int, *, program: Sequence[str] = ()) 
         for process in started:
             process.terminate()
         for process in started:
-            process.wait()
+            try:
+                process.wait(timeout=GRACE.total_seconds())
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def _watched(started: Sequence[subprocess.Popen[bytes]]) -> int:

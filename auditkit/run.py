@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
@@ -19,9 +19,10 @@ from typing import Final
 import numpy as np
 
 from auditkit import __version__
-from auditkit.errors import Complaint, DataError, IntegrityError, PolicyError
+from auditkit.errors import MISSING, AuditError, Complaint, DataError, IntegrityError, PolicyError, strongest
 from auditkit.ledger.disk import require_writable, write, writing
-from auditkit.ledger.evidence import describe_arrays, write_run
+from auditkit.ledger.evidence import add_file, describe_arrays, public_folder, write_run
+from auditkit.ledger.manifest import check_folder, read_manifest
 from auditkit.ledger.past import look_back
 from auditkit.ledger.provenance import environment, run_id
 from auditkit.ledger.unfinished import at_work, key_of
@@ -30,8 +31,8 @@ from auditkit.pipeline import Audit, run_audit
 from auditkit.pipeline import assist as run_share
 from auditkit.preflight import Prepared, prepare, prepare_data
 from auditkit.processes import ALONE, Processes
-from auditkit.release.door import seal
-from auditkit.report.renderers import RENDERERS, rendered
+from auditkit.release.door import Seal, sealing
+from auditkit.report.renderers import RENDERERS, Rendering, rendered, slow_renderings
 from auditkit.result import AuditResult, Stamp, parse
 
 STAGES: Final = ("load", *AUDIT_STAGES, "render", "evidence")
@@ -52,6 +53,13 @@ class Run:
     result: AuditResult
     folder: Path
     files: tuple[Path, ...]
+    missing: Mapping[str, AuditError] = field(default_factory=dict)
+    """Formats that the policy asks for and that could not be made, with the reason; `complete_run` tries again."""
+
+    @property
+    def exit_code(self) -> int:
+        """The audit's answer, or MISSING where a format is missing and no rule is breached."""
+        return strongest((self.result.conclusion.exit_code, *(MISSING for _ in self.missing)))
 
 
 def run(
@@ -63,14 +71,19 @@ def run(
     resumed: Progress = _silent,
     worked: Callable[[float, float], None] = lambda done, total: None,
     processes: Processes = ALONE,
+    published: Callable[[Path], None] = lambda folder: None,
 ) -> Run:
     """Audit under one policy file and write the run's folder `out/<policy>/<run-id>/`.
+
+    The formats that are made quickly are published together; a PDF is added when it is whole, and its failure takes
+    nothing back.
 
     Args:
         policy: the policy file. out: folder of all runs. as_of: the audit's date; None is SOURCE_DATE_EPOCH or today.
         worked: told how many operations of how many the stage `bank` has done.
         progress: see `Progress`. resumed: told what is read from an earlier run that was stopped, by heading.
         processes: this is the first of them; in the others `assist` is called.
+        published: told the run's folder once it is there; formats that take long may follow.
 
     Raises:
         AuditError: from any room, and where `out` cannot be written to; nothing is written then.
@@ -88,20 +101,56 @@ def run(
             beside=past.beside, worked=worked,
         )  # fmt: skip
         result = _with_artifacts(audit).result
+        seal = sealing(
+            prepared.policy, prepared.table, result, arrays=audit.arrays, tables=audit.tables, again=PAGE
+        )
         progress("render")
-        public = render(result, formats=prepared.policy.report.formats)
-        progress("evidence")
-        seal(prepared.policy, prepared.table, public, result, arrays=audit.arrays, tables=audit.tables, again=PAGE)
-        folder = place / stamp.run_id
-        with writing(folder):
-            files = work.shards(processes.size) if result.influence.status != "not-applicable" else ()
-            files = (*files, *past.put(work.folder, audit.guarded.published))
-            write_run(
-                folder, public=public, arrays=audit.arrays, tables=audit.tables, files=files, scratch=work.folder,
-                expires=past.expires,
-            )  # fmt: skip
-            past.enter(result, held=audit.guarded.names)
-    return Run(result, folder, tuple(folder / "public" / name for name in public))
+        formats, folder = prepared.policy.report.formats, place / stamp.run_id
+        with slow_renderings(result, formats, scratch=work.folder) as slow:
+            public = {RENDERERS[name].file: RENDERERS[name].render(result) for name in formats if name not in slow}
+            progress("evidence")
+            seal(public)
+            with writing(folder):
+                files = work.shards(processes.size) if result.influence.status != "not-applicable" else ()
+                files = (*files, *past.put(work.folder, audit.guarded.published))
+                write_run(
+                    folder, public=public, arrays=audit.arrays, tables=audit.tables, files=files, scratch=work.folder,
+                    expires=past.expires, missing=[RENDERERS[name].file for name in slow],
+                )  # fmt: skip
+                past.enter(result, held=audit.guarded.names)
+            published(folder)
+            missing = _complete(folder / "public", slow, seal=seal, known=public)
+    files = tuple(folder / "public" / RENDERERS[name].file for name in formats if name not in missing)
+    return Run(result, folder, files, missing)
+
+
+def _complete(
+    public: Path, slow: Mapping[str, Rendering], *, seal: Seal, known: Mapping[str, bytes]
+) -> dict[str, AuditError]:
+    """Add what took longer to a published folder; formats that could not be made, and why. The others stand.
+
+    Args:
+        public: the folder.
+        slow: what is being rendered, by format.
+        seal: holds a file against what must not be in it.
+        known: the files that are published, which a later one may attach.
+
+    Raises:
+        IntegrityError: a file holds what it must not; it is not added.
+    """
+    missing: dict[str, AuditError] = {}
+    for name, rendering in slow.items():
+        file = RENDERERS[name].file
+        try:
+            content = rendering.wait()
+            seal({**known, file: content})
+            with writing(public):
+                add_file(public, file, content)
+        except IntegrityError:
+            raise
+        except AuditError as error:
+            missing[name] = error
+    return missing
 
 
 def assist(policy: Path, *, out: Path, as_of: date | None = None, processes: Processes) -> None:
@@ -169,19 +218,52 @@ def render_file(source: Path, *, out: Path, formats: tuple[str, ...]) -> tuple[P
     Raises:
         DataError: the file cannot be read. IntegrityError: it is not a result of a version that this auditkit reads.
     """
-    try:
-        document = json.loads(source.read_text("utf-8"))
-    except OSError as error:
-        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        raise DataError(Complaint(f"the file {reason}", str(source), "name an audit.json")) from error
-    except ValueError as error:
-        raise IntegrityError(Complaint("the file is not JSON", str(source), "name an audit.json")) from error
-    files = render(parse(document), formats=formats)
+    files = render(_read_result(source), formats=formats)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             write(out / name, content)
     return tuple(out / name for name in files)
+
+
+def complete_run(folder: Path) -> tuple[Path, ...]:
+    """Make the formats that a published run still lacks, from its own `audit.json`; the files added.
+
+    Args:
+        folder: of the run, or its `public/`.
+
+    Raises:
+        IntegrityError: what is published is not as its manifest says. AuditError: a format cannot be made.
+    """
+    public = public_folder(folder)
+    _, complaints = check_folder(public)
+    if complaints:
+        raise IntegrityError(complaints)
+    lacking = {name: row.file for name, row in RENDERERS.items() if row.file in read_manifest(public).missing}
+    if lacking and not (public / RENDERERS["json"].file).is_file():
+        hint = "run the audit again, with json among report.formats"
+        raise DataError(Complaint("there is no audit.json from which a format could be made", str(public), hint))
+    for name, file in lacking.items():
+        content = render(_read_result(public / RENDERERS["json"].file), formats=(name,))[file]
+        with writing(public):
+            add_file(public, file, content)
+    return tuple(public / file for file in lacking.values())
+
+
+def _read_result(source: Path) -> AuditResult:
+    """The result in an `audit.json`.
+
+    Raises:
+        DataError: the file cannot be read. IntegrityError: it is not a result of a version that this auditkit reads.
+    """
+    try:
+        document = json.loads(source.read_text("utf-8"))
+    except OSError as error:
+        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        raise DataError(Complaint(f"the file {reason}", str(source), "name an audit.json")) from error
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(Complaint("the file is not JSON", str(source), "name an audit.json")) from error
+    return parse(document)
 
 
 def train(policy: Path, *, replace: bool = False) -> tuple[Path, tuple[tuple[str, str], ...]]:

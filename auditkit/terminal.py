@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
+import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Final, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,6 +25,80 @@ if TYPE_CHECKING:
 
 STYLES = {"meets": "green", "breaches": "bold red", "insufficient-evidence": "yellow", "not-applicable": "dim"}
 SIGNS = {"meets": "✓", "breaches": "✗", "insufficient-evidence": "?", "not-applicable": "–"}
+
+
+INTERRUPTED: Final = 130
+"""Exit code of a command that SIGINT ended."""
+
+
+class Terminated(BaseException):
+    """SIGTERM asked this process to end; raised in the main thread, so that everything is cleaned up on the way."""
+
+    exit_code: ClassVar[int] = 143
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """For as long as the block lasts, SIGTERM raises Terminated; outside the main thread nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        del frame
+        signal.signal(number, signal.SIG_IGN)  # the cleaning up is not interrupted again
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class LastingOutput(io.TextIOBase):
+    """An output that cannot fail what it tells of: once the stream refuses, the rest is dropped."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """Of the stream."""
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+    def isatty(self) -> bool:
+        """Whether a person may be looking on."""
+        return self._stream is not None and self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Of the stream, whose size is asked for.
+
+        Raises:
+            OSError: it has none.
+        """
+        if self._stream is None:
+            raise OSError("the output is gone")
+        return self._stream.fileno()
+
+    def write(self, text: str) -> int:
+        """Write, unless the stream has refused before."""
+        self._try(lambda stream: stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, unless the stream has refused before."""
+        self._try(lambda stream: stream.flush())
+
+    def _try(self, act: Callable[[TextIO], object]) -> None:
+        if self._stream is None:
+            return
+        try:
+            act(self._stream)
+        except (OSError, ValueError):  # a pipe that closed, a full disk, a character that the stream cannot write
+            self._stream = None
+            with suppress(OSError, ValueError):  # else the interpreter flushes again when it ends, and fails then
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Remaining:
@@ -87,7 +165,11 @@ class Bars:
 def stages(
     console: Console, names: Sequence[str], clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Bars]:
-    """A bar for each stage, for as long as they last."""
+    """A bar for each stage, for as long as they last; a line for each as it begins where nobody looks on."""
+    if not console.is_terminal:
+        numbers = {name: f"{number} of {len(names)}" for number, name in enumerate(names, start=1)}
+        yield Bars(lambda name: console.print(f"{numbers[name]}: {name}"), lambda done, total: None)
+        return
     from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
     from rich.text import Text
 
@@ -125,7 +207,7 @@ def complain(console: Console, error: AuditError) -> None:
     """Every complaint of an error."""
     console.print(f"[bold red]{escape(error.title)}[/]")
     for complaint in error.complaints:
-        console.print(f"  {escape(str(complaint))}")
+        console.print(f"  {escape(str(complaint))}", soft_wrap=True)
 
 
 def print_verdicts(console: Console, result: AuditResult) -> None:

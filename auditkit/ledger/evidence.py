@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from auditkit.errors import Complaint, IntegrityError
-from auditkit.ledger.provenance import file_digest
+from auditkit.ledger.disk import write
+from auditkit.ledger.manifest import MANIFEST, check_folder, make_manifest, read_manifest
 from auditkit.result import Artifact
 
-MANIFEST = "manifest.json"
+PARTS: Final = ("public", "restricted")
 OWNER_FOLDER, OWNER_FILE = 0o700, 0o600
 
 
@@ -58,6 +57,7 @@ def write_run(
     files: Iterable[Path] = (),
     scratch: Path | None = None,
     expires: str = "",
+    missing: Iterable[str] = (),
 ) -> Path:
     """Write one run's folder whole, or not at all.
 
@@ -69,6 +69,7 @@ def write_run(
         files: restricted files that are there already; copied under their own names.
         scratch: folder on the same disk in which the run is put together; None is the one that will hold it.
         expires: last day on which the restricted files are kept, as an ISO date; empty is no such day.
+        missing: names of public files that were asked for and follow later, by `add_file`.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=scratch or folder.parent) as beside:
@@ -84,57 +85,80 @@ def write_run(
             table.to_parquet(restricted / f"{name}.parquet", index=False)
         for file in files:
             shutil.copyfile(file, restricted / file.name)
-        (partial / "public" / MANIFEST).write_bytes(manifest(partial / "public"))
-        (restricted / MANIFEST).write_bytes(manifest(restricted, {"expires": expires} if expires else {}))
+        state = {"revision": 1, "missing": sorted(missing)}
+        (partial / "public" / MANIFEST).write_bytes(make_manifest(partial / "public", state))
+        (restricted / MANIFEST).write_bytes(make_manifest(restricted, {"expires": expires} if expires else {}))
         for file in restricted.iterdir():
             file.chmod(OWNER_FILE)
         _move_into_place(partial, folder, Path(beside) / "replaced")
     return folder
 
 
-def manifest(folder: Path, said: Mapping[str, str] = MappingProxyType({})) -> bytes:
-    """The manifest of a folder: sha256 and size of every file but the manifest itself, as canonical JSON.
+def add_file(public: Path, name: str, content: bytes) -> None:
+    """Add a file that was missing to a published folder, as a new revision of its manifest.
 
-    `said` is what it says besides: when its files expire, when they were deleted.
+    Args:
+        public: the folder. name: of the file, replaced where it lies there already. content: its bytes.
+
+    Raises:
+        IntegrityError: the manifest cannot be read.
     """
-    files = {
-        file.name: {"sha256": file_digest(file), "bytes": file.stat().st_size}
-        for file in sorted(folder.iterdir())
-        if file.name != MANIFEST
-    }
-    listed = {"manifest": 1, "signed": False, "files": files, **said}
-    return (json.dumps(listed, indent=1, sort_keys=True) + "\n").encode()
+    listing = read_manifest(public)
+    write(public / name, content)
+    missing = [other for other in listing.missing if other != name]
+    write(public / MANIFEST, make_manifest(public, {"revision": listing.revision + 1, "missing": missing}))
 
 
 def verify(folder: Path) -> tuple[str, ...]:
-    """Hold every file of a run folder (or of `public/` alone) against its manifest.
+    """Hold a run's folder (or its `public/` alone) against its manifests: exactly what was written lies there.
 
     Returns:
         The names of the files that were checked.
 
     Raises:
-        IntegrityError: a file is missing, changed or not listed; all complaints at once.
+        IntegrityError: a file, folder or manifest is missing, changed, added or replaced by a link; all complaints at
+            once.
     """
-    parts = [part for part in (folder, folder / "public", folder / "restricted") if (part / MANIFEST).is_file()]
-    if not parts:
+    if not folder.is_dir():
+        raise IntegrityError(Complaint("there is no such folder", str(folder), "name the folder of a run"))
+    names = {entry.name for entry in folder.iterdir()}
+    if not names & {*PARTS, MANIFEST}:
         raise IntegrityError(Complaint(f"no {MANIFEST} here", str(folder), "name the folder of a run or its public/"))
     checked: list[str] = []
     complaints: list[Complaint] = []
+    parts = [folder / part for part in PARTS] if names & set(PARTS) else [folder]
+    if len(parts) > 1:
+        complaints += [Complaint("nothing of a run", str(folder / name)) for name in sorted(names - set(PARTS))]
     for part in parts:
+        if part != folder and (part.is_symlink() or not part.is_dir()):
+            what = "it is a link, and not the folder itself" if part.is_symlink() else "the folder is missing"
+            complaints.append(Complaint(what, str(part), f"to check one part alone, name {folder / PARTS[0]}"))
+            continue
         try:
-            listed = json.loads((part / MANIFEST).read_text("utf-8"))["files"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise IntegrityError(Complaint("the manifest is not readable", str(part / MANIFEST))) from error
-        present = {file.name for file in part.iterdir() if file.name != MANIFEST}
-        complaints += [Complaint("listed but missing", str(part / name)) for name in sorted(set(listed) - present)]
-        complaints += [Complaint("present but not listed", str(part / name)) for name in sorted(present - set(listed))]
-        for name in sorted(present & set(listed)):
-            checked.append(f"{part.name}/{name}")
-            if file_digest(part / name) != listed[name]["sha256"]:
-                complaints.append(Complaint("the content differs from the manifest", str(part / name)))
+            own, wrong = check_folder(part)
+        except IntegrityError as error:
+            complaints += error.complaints
+            continue
+        checked += own
+        complaints += wrong
     if complaints:
         raise IntegrityError(complaints)
     return tuple(checked)
+
+
+def missing_formats(folder: Path) -> tuple[str, ...]:
+    """Public files of a run that were asked for and could not be made yet.
+
+    Raises:
+        IntegrityError: the manifest cannot be read.
+    """
+    public = public_folder(folder)
+    return tuple(f"{public.name}/{name}" for name in read_manifest(public).missing)
+
+
+def public_folder(folder: Path) -> Path:
+    """The published folder of a run's folder, which may be named itself."""
+    return folder / PARTS[0] if (folder / PARTS[0]).is_dir() else folder
 
 
 def _move_into_place(partial: Path, folder: Path, replaced: Path) -> None:

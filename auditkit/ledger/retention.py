@@ -7,15 +7,15 @@ so does everything public.
 from __future__ import annotations
 
 import calendar
-import json
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 
 from auditkit.errors import Complaint, IntegrityError
-from auditkit.ledger.evidence import MANIFEST, OWNER_FILE, manifest
+from auditkit.ledger.evidence import OWNER_FILE
 from auditkit.ledger.journal import CLEANED, record
+from auditkit.ledger.manifest import MANIFEST, make_manifest, read_manifest
 from auditkit.ledger.released import RECORD
 from auditkit.pieces import write_whole
 
@@ -41,8 +41,11 @@ def expiry(as_of: date, duration: str | None) -> str:
 def clean(out: Path, *, as_of: date) -> tuple[tuple[Path, int], ...]:
     """Delete restricted evidence whose last day is before `as_of`; folder and number of files of each.
 
+    No link is followed, whatever it stands for: only files that lie in a run's own folder are deleted. The manifest is
+    rewritten before the files go, so that a clean-up that is stopped is seen by `verify` and ended by the next one.
+
     Raises:
-        IntegrityError: a manifest cannot be read.
+        IntegrityError: a manifest cannot be read, or a folder lies among the files.
     """
     done = []
     for restricted in _restricted(out):
@@ -50,10 +53,15 @@ def clean(out: Path, *, as_of: date) -> tuple[tuple[Path, int], ...]:
         gone = [file for file in sorted(restricted.iterdir()) if file.name not in KEPT]
         if not last or date.fromisoformat(last) >= as_of or not gone:
             continue
+        folders = [file for file in gone if file.is_dir() and not file.is_symlink()]
+        if folders:
+            hint = "no run writes one there; look at it and remove it"
+            raise IntegrityError([Complaint("a folder lies among the evidence", str(file), hint) for file in folders])
+        extra = {"cleaned": as_of.isoformat(), "expires": last}
+        write_whole(restricted / MANIFEST, make_manifest(restricted, extra, only=KEPT))
+        (restricted / MANIFEST).chmod(OWNER_FILE)
         for file in gone:
             file.unlink()
-        write_whole(restricted / MANIFEST, manifest(restricted, {"cleaned": as_of.isoformat(), "expires": last}))
-        (restricted / MANIFEST).chmod(OWNER_FILE)
         run = restricted.parent
         row = {"event": CLEANED, "run_id": run.name, "as_of": as_of.isoformat(), "files": [file.name for file in gone]}
         record(run.parent, row)
@@ -62,17 +70,17 @@ def clean(out: Path, *, as_of: date) -> tuple[tuple[Path, int], ...]:
 
 
 def _restricted(out: Path) -> Iterator[Path]:
-    """Restricted folders of finished runs."""
+    """Restricted folders of finished runs; none that is reached through a link."""
     for folder in sorted(out.glob("*/*/restricted")):
-        if (folder / MANIFEST).is_file() and not folder.parent.name.startswith("."):
+        run = folder.parent
+        linked = any(place.is_symlink() for place in (folder, run, run.parent))
+        if not linked and (folder / MANIFEST).is_file() and not run.name.startswith("."):
             yield folder
 
 
 def _expires(restricted: Path) -> str:
+    last = read_manifest(restricted).expires
     try:
-        said = json.loads((restricted / MANIFEST).read_text("utf-8")).get("expires", "")
-        if said:
-            date.fromisoformat(said)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+        return date.fromisoformat(last).isoformat() if last else ""
+    except ValueError as error:
         raise IntegrityError(Complaint("the manifest is not readable", str(restricted / MANIFEST))) from error
-    return str(said)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pandas as pd
 from numpy.typing import NDArray
@@ -67,24 +67,28 @@ def sealed() -> tuple[Fact, ...]:
     return (Fact(name="Searched before release", value=STATEMENT),)
 
 
-def seal(
+Seal: TypeAlias = Callable[[Mapping[str, bytes]], None]
+"""Takes finished public files by name, and raises IntegrityError where one holds what it must not."""
+
+
+def sealing(
     policy: Policy,
     table: Table,
-    public: Mapping[str, bytes],
     result: AuditResult,
     *,
     arrays: Mapping[str, NDArray[Any]],
     tables: Mapping[str, pd.DataFrame],
     again: Again,
-) -> None:
-    """Hold the finished public files against everything of the audit that must not be in them; see `selftest`.
+) -> Seal:
+    """What holds finished public files against everything of the audit that must not be in them; see `selftest`.
 
     Args:
-        public: file name -> bytes. result: what they say. arrays, tables: restricted, record by record.
+        policy: whose texts may be published.
+        table: the data.
+        result: what the files say.
+        arrays: restricted, record by record.
+        tables: restricted as well.
         again: sets the page of a result.
-
-    Raises:
-        IntegrityError: a file holds what it must not; nothing may be written.
     """
     single = (array for name, array in arrays.items() if name not in OF_SLICES)
     columns = (frame[name].to_numpy() for frame in tables.values() for name in frame.columns)
@@ -95,7 +99,7 @@ def seal(
         digests=digests_of(result),
         minimum=policy.report.minimum_cell,
     )  # fmt: skip
-    require_sealed(public, result, secrets, again=again)
+    return lambda public: require_sealed(public, result, secrets, again=again)
 
 
 def digests_of(result: AuditResult) -> tuple[str, ...]:

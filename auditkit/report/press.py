@@ -7,13 +7,18 @@ a runaway layout must end at a limit of memory and time without taking the audit
 from __future__ import annotations
 
 import base64
+import ctypes
 import json
+import os
 import re
 import resource
+import signal
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
+PARENT_DEATH_SIGNAL: Final = 1
+"""`PR_SET_PDEATHSIG` of Linux's prctl."""
 UA_SCHEMA = """<rdf:Description rdf:about="" xmlns:pdfuaid="http://www.aiim.org/pdfua/ns/id/"
  xmlns:pdfaExtension="http://www.aiim.org/pdfa/ns/extension/" xmlns:pdfaSchema="http://www.aiim.org/pdfa/ns/schema#"
  xmlns:pdfaProperty="http://www.aiim.org/pdfa/ns/property#">
@@ -36,8 +41,10 @@ UA_SCHEMA = """<rdf:Description rdf:about="" xmlns:pdfuaid="http://www.aiim.org/
 def main() -> int:
     """Read one job, limit this process, write the PDF; a refusal or an error is one line on standard error."""
     job = json.load(sys.stdin)
-    limit = int(job["memory"])
+    end_with(int(job["parent"]))
+    limit, seconds = int(job["memory"]), int(job["cpu_seconds"])
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         data = press(job)
@@ -49,6 +56,15 @@ def main() -> int:
         return 1
     sys.stdout.buffer.write(data)
     return 0
+
+
+def end_with(parent: int) -> None:
+    """End this process when its parent ends, also where that is killed; only Linux can do so."""
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before this was asked for
+        sys.exit(1)
 
 
 def press(job: dict[str, Any]) -> bytes:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 from auditkit.result import AuditResult
+
+
+class Rendering(Protocol):
+    """A file that is being made in a process of its own."""
+
+    def wait(self) -> bytes:
+        """Its bytes, once they are whole; an AuditError where it could not be made."""
+
+    def stop(self) -> None:
+        """End the process and remove what it left; nothing happens where it has ended."""
 
 
 @dataclass(frozen=True)
@@ -14,8 +27,8 @@ class Renderer:
 
     file: str
     render: Callable[[AuditResult], bytes]
-    begin: Callable[[AuditResult], Callable[[], bytes]] | None = None
-    """Begins in a process of its own and gives what waits for the bytes, where that takes long."""
+    begin: Callable[[AuditResult, Path | None], Rendering] | None = None
+    """Begins in a process of its own, with its scratch files in a folder, where that takes long."""
 
 
 def _json(result: AuditResult) -> bytes:
@@ -36,18 +49,39 @@ def _pdf(result: AuditResult) -> bytes:
     return pdf.render(result)
 
 
-def _begin_pdf(result: AuditResult) -> Callable[[], bytes]:
+def _begin_pdf(result: AuditResult, scratch: Path | None) -> Rendering:
     from auditkit.report import pdf
 
-    return pdf.begin(result)
+    return pdf.begin(result, scratch=scratch)
+
+
+@contextmanager
+def slow_renderings(
+    result: AuditResult, formats: Sequence[str], *, scratch: Path | None = None
+) -> Iterator[dict[str, Rendering]]:
+    """The formats that take long, begun, by name; those that have not ended when the block ends are stopped.
+
+    Args:
+        result: what is rendered. formats: names of formats. scratch: folder of scratch files; None: the system's.
+    """
+    begun: dict[str, Rendering] = {}
+    try:
+        for name in formats:
+            begin = RENDERERS[name].begin
+            if begin is not None:
+                begun[name] = begin(result, scratch)
+        yield begun
+    finally:
+        for rendering in begun.values():
+            rendering.stop()
 
 
 def rendered(result: AuditResult, formats: Sequence[str]) -> dict[str, bytes]:
     """The bytes of each format by its name, the others made while one that takes long is under way."""
-    waiting = {name: begin(result) for name in formats if (begin := RENDERERS[name].begin) is not None}
-    done = {name: RENDERERS[name].render(result) for name in formats if name not in waiting}
-    done |= {name: wait() for name, wait in waiting.items()}
-    return {name: done[name] for name in formats}
+    with slow_renderings(result, formats) as slow:
+        quick = {name: RENDERERS[name].render(result) for name in formats if name not in slow}
+        whole = quick | {name: rendering.wait() for name, rendering in slow.items()}
+    return {name: whole[name] for name in formats}
 
 
 RENDERERS: dict[str, Renderer] = {

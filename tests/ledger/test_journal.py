@@ -13,8 +13,9 @@ import pytest
 
 from auditkit.cli import main
 from auditkit.errors import IntegrityError
-from auditkit.ledger.evidence import MANIFEST, verify, write_run
+from auditkit.ledger.evidence import verify, write_run
 from auditkit.ledger.journal import JOURNAL, ledger_of, record, released_runs, rows
+from auditkit.ledger.manifest import MANIFEST
 from auditkit.ledger.released import earlier, keep_key, key_for, put
 from auditkit.ledger.retention import clean, expiry
 from auditkit.release.cells import Cells, Name
@@ -122,3 +123,55 @@ def test_the_command_line_tells_history_and_cleans(tmp_path: Path, capsys: pytes
     assert "2 files deleted" in capsys.readouterr().out
     (ledger_of(tmp_path / "loans") / JOURNAL).write_text(json.dumps({"no": "event"}) + "\n")
     assert main(["history", "policies/loans.yaml", "--out", str(tmp_path)]) == 5
+
+
+def linked_run(out: Path, place: Path) -> None:
+    """A run's restricted folder, its folder or its policy's folder moved away, and a link in its place."""
+    place.rename(out.parent / "elsewhere")
+    place.symlink_to(out.parent / "elsewhere")
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_the_clean_up_follows_no_link(tmp_path: Path, level: int) -> None:
+    out = tmp_path / "audits"
+    out.mkdir()
+    folder = release(out)
+    restricted = folder / "restricted"
+    before = {file.name: file.read_bytes() for file in restricted.iterdir()}
+    linked_run(out, (restricted, folder, folder.parent)[level])
+    assert clean(out, as_of=date(2099, 1, 1)) == ()
+    assert {file.name: file.read_bytes() for file in restricted.iterdir()} == before
+
+
+def test_a_link_among_the_evidence_goes_and_what_it_names_stays(tmp_path: Path) -> None:
+    target = tmp_path / "target.txt"
+    target.write_text("mine")
+    folder = release(tmp_path / "audits")
+    (folder / "restricted" / "link").symlink_to(target)
+    clean(tmp_path / "audits", as_of=date(2099, 1, 1))
+    assert target.read_text() == "mine"
+    assert not (folder / "restricted" / "link").is_symlink()
+
+
+def test_a_folder_among_the_evidence_stops_the_clean_up(tmp_path: Path) -> None:
+    folder = release(tmp_path)
+    (folder / "restricted" / "mine").mkdir()
+    with pytest.raises(IntegrityError, match="a folder lies among the evidence"):
+        clean(tmp_path, as_of=date(2099, 1, 1))
+    assert (folder / "restricted" / "risk.npy").exists()
+
+
+def test_a_clean_up_that_was_stopped_is_seen_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = release(tmp_path)
+
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        with pytest.raises(KeyboardInterrupt):
+            clean(tmp_path, as_of=date(2099, 1, 1))
+    with pytest.raises(IntegrityError, match="present but not listed"):
+        verify(folder)
+    assert [count for _, count in clean(tmp_path, as_of=date(2099, 1, 1))] == [2]
+    assert verify(folder)

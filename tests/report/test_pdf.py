@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,11 +26,15 @@ def opened(data: bytes) -> pikepdf.Pdf:
     return pikepdf.open(io.BytesIO(data))
 
 
-def job(body: str, *, memory: int = pdf.MEMORY) -> dict[str, object]:
+def job(body: str) -> dict[str, object]:
     return {
         "html": f'<!DOCTYPE html><html lang="en"><title>t</title><body>{body}</body></html>', "as_of": "2026-11-23",
-        "evidence": "", "evidence_name": "audit.json", "evidence_text": "", "identifier": "00" * 16, "memory": memory,
+        "evidence": "", "evidence_name": "audit.json", "evidence_text": "", "identifier": "00" * 16,
     }  # fmt: skip
+
+
+def pressed(job: dict[str, object], **limits: int) -> bytes:
+    return pdf.PdfRendering(job, limits=pdf.Limits(**limits), scratch=None).wait()
 
 
 def test_it_is_tagged_titled_and_says_both_standards(full_pdf: bytes, full: AuditResult) -> None:
@@ -103,7 +108,7 @@ def test_two_processes_with_other_hash_seeds_give_the_same_bytes(full_pdf: bytes
 )  # fmt: skip
 def test_an_address_outside_ends_the_build(body: str) -> None:
     with pytest.raises(AuditError, match="addresses that are not allowed"):
-        pdf.press(job(body), timeout=60)
+        pressed(job(body))
 
 
 def test_the_fetcher_keeps_to_its_folders(tmp_path: Path) -> None:
@@ -125,12 +130,21 @@ def test_the_fetcher_keeps_to_its_folders(tmp_path: Path) -> None:
 
 def test_a_memory_limit_is_an_error_with_words() -> None:
     with pytest.raises(AuditError, match=r"report\.pdf could not be made"):
-        pdf.press(job("<p>x</p>", memory=40 * 2**20), timeout=60)
+        pressed(job("<p>x</p>"), memory=40 * 2**20)
 
 
-def test_a_time_limit_is_an_error_with_words() -> None:
-    with pytest.raises(AuditError, match=r"more than 0\.05 seconds"):
-        pdf.press(job("<p>x</p>"), timeout=0.05)
+def test_a_limit_of_processor_time_is_an_error_with_words() -> None:
+    with pytest.raises(AuditError, match="more than 1 seconds of processor time"):
+        pressed(job("<p>x</p>" * 20_000), cpu_seconds=1)
+
+
+def test_a_rendering_that_is_stopped_leaves_no_process_and_no_file(tmp_path: Path) -> None:
+    rendering = pdf.PdfRendering(job("<p>x</p>" * 20_000), limits=pdf.Limits(), scratch=tmp_path)
+    assert list(tmp_path.iterdir())
+    rendering.stop()
+    assert rendering._process.returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
+    rendering.stop()
 
 
 def test_a_file_without_metadata_is_not_called_accessible() -> None:
