@@ -81,7 +81,8 @@ def stop_and_go_on(
     said, _ = process.communicate()
     code = process.returncode
     assert gone(mark), (number, alive(mark))
-    assert list(scratch.iterdir()) == [], number
+    # torch keeps a cache of its own there, in every run.
+    assert {entry.name for entry in scratch.iterdir() if not entry.name.startswith("torchinductor")} == set(), number
     left = {entry.name for entry in (out / policy.stem).iterdir()} if (out / policy.stem).exists() else set()
     if code in CODES.values():
         assert code == CODES[number], said
