@@ -29,6 +29,7 @@ audit: setup ## audit the sample lender (POLICY=path for another policy)
 	0) echo "The audit's answer (exit code 0): every rule of $(POLICY) is met." ;;
 	1) echo "The audit's answer (exit code 1): at least one rule of $(POLICY) is breached. This is a finding, not a failure of make." ;;
 	3) echo "The audit's answer (exit code 3): no rule of $(POLICY) is breached, but the evidence does not suffice for all of them. This is a finding, not a failure of make." ;;
+	6) echo "The audit's answer (exit code 6): no rule of $(POLICY) is breached, and a format of the report is missing; see above." ;;
 	*) echo "auditkit stopped with exit code $$code: there is no audit." >&2; exit $$code ;;
 	esac
 

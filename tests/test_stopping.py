@@ -111,7 +111,11 @@ def until(line: str) -> Callable[[subprocess.Popen[str]], None]:
     return wait
 
 
-@pytest.mark.parametrize("number", list(CODES), ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [number if number == signal.SIGTERM else pytest.param(number, marks=pytest.mark.prove) for number in CODES],
+    ids=lambda number: number.name,
+)
 def test_stopped_while_the_pdf_is_made_it_ends_at_once_and_goes_on(
     tmp_path: Path, policy: Path, number: signal.Signals
 ) -> None:
