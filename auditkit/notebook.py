@@ -49,7 +49,7 @@ def audit(
     protected: Sequence[str] | Mapping[str, str | Mapping[str, Any]],
     favourable: Scalar = 1,
     label_means: Literal["outcome", "past-decision"] = "outcome",
-    threshold: float = 0.5,
+    threshold: float | None = None,
     numeric: Sequence[str] = (),
     categorical: Sequence[str] = (),
     id: str | None = None,
@@ -67,14 +67,15 @@ def audit(
 
     Args:
         model: an object with `predict_proba` (fitted, or fitted here on `train`), an object of the `python`
-            adapter's protocol, or a `Subject`.
+            adapter's protocol, or a `Subject`. It is given the frames untouched.
         train: records the model learned from; influence and privacy need them.
         evaluation: records the audit judges the model on.
         reserve: records of the same population that the model never saw; the membership attack needs them.
         label: column of the label; `favourable` is its favourable value and `label_means` what it stands for.
         protected: columns (`["sex"]`), columns with their reference groups (`{"sex": "male"}`), or columns with what a
             policy may state of them (`{"age": {"bins": [18, 40, 62, inf], "reference": "18-39"}}`).
-        threshold: a score of at least this is the favourable decision.
+        threshold: a score of at least this is the favourable decision. None lets the model's own `predict` decide, or
+            0.5 where it has none.
         numeric: feature columns that are numbers; with `categorical`, the features that duplicates are compared by.
         categorical: feature columns that are levels.
         id: column of the record's id. person: column of the person. weight: column of sample weights.
@@ -107,7 +108,10 @@ def audit(
             "numeric": list(numeric),
             "categorical": list(categorical),
         },
-        "model": {"adapter": "estimator", "subject": "notebook:model", "threshold": threshold},
+        "model": {
+            "adapter": "estimator", "subject": "notebook:model",
+            **({} if threshold is None else {"threshold": threshold}),
+        },
         "protected": {**_protected(protected), "intersections": [list(pair) for pair in intersections]},
         "slices": {key: dict(value) for key, value in (slices or {}).items()},
         "rules": [dict(rule) for rule in rules],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,6 +17,8 @@ from auditkit.bank.types import Bank, Plan
 from auditkit.errors import ModelError
 from auditkit.pieces import Keep
 from auditkit.subject.fitting import DivergedError
+from auditkit.subject.inputs import inputs
+from auditkit.subject.predict import losses, scores
 from auditkit.subject.types import Subject, Table
 
 _DIVERGED = "diverged?"
@@ -52,11 +55,12 @@ def _answers(
     rows, generator = drawn.rows[drawn.masks[k]], torch.Generator().manual_seed(int(drawn.seeds[k]))
     assert subject.train is not None  # noqa: S101 - `one_after_another` has answered for a model without training
     try:
-        again = subject.train(table.frame.iloc[rows], table.label[rows], generator)
+        again = subject.train(inputs(subject, table, rows), table.label[rows], generator)
     except DivergedError:
         return {_DIVERGED: torch.tensor(True)}
     if again.loss is None or again.score is None:
         raise ModelError("the retrained model gives no scores")
-    frame, label = table.frame.iloc[asked], np.nan_to_num(table.label[asked])
-    loss, score = torch.from_numpy(again.loss(frame, label)), torch.from_numpy(again.score(frame))
+    # Asked of the same frames as the audited model.
+    again = replace(again, views=subject.views, asked_whole=subject.asked_whole)
+    loss, score = torch.from_numpy(losses(again, table, asked)), torch.from_numpy(scores(again, table, asked))
     return {_DIVERGED: torch.tensor(False), "loss": loss, "score": score}

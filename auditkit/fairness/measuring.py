@@ -15,6 +15,7 @@ from auditkit.fairness.references import Reference, largest, referred
 from auditkit.fairness.tally import Source, Tally, tally
 from auditkit.policy.schema import REFERENCES, FairnessSettings
 from auditkit.result import FairnessPart
+from auditkit.subject.decisions import DEFAULT_THRESHOLD
 from auditkit.subject.groups import intersect
 from auditkit.subject.types import Grouping
 
@@ -24,7 +25,7 @@ def measure(
     decision: ArrayLike | None = None,
     *,
     score: ArrayLike | None = None,
-    threshold: float = 0.5,
+    threshold: float = DEFAULT_THRESHOLD,
     groups: Mapping[str, ArrayLike] | pd.DataFrame,
     persons: ArrayLike | None = None,
     weights: ArrayLike | None = None,
@@ -38,7 +39,8 @@ def measure(
 
     Args:
         truth: [M] 1 favourable, 0 not, missing unknown. decision: [M] likewise; or score [M] and threshold (a score of
-            at least the threshold is favourable). groups: attribute -> [M] label of each record, missing is unknown.
+            at least the threshold, in its own precision, is favourable).
+        groups: attribute -> [M] label of each record, missing is unknown.
         persons: [M] ids; persons are resampled, not rows. weights: [M] sample weights of at least 0.
         intersections: of which attributes, any number of each.
         reference: attribute -> group compared with, or one word for all attributes: `largest` group, `best`, that with
@@ -81,7 +83,7 @@ def measure_table(
     truth: str,
     decision: str | None = None,
     score: str | None = None,
-    threshold: float = 0.5,
+    threshold: float = DEFAULT_THRESHOLD,
     person: str | None = None,
     weight: str | None = None,
     intersections: Sequence[Sequence[str]] = (),

@@ -19,6 +19,7 @@ from auditkit.fairness.cells import CELLS, Cells
 from auditkit.fairness.kinds import from_rows, too_many
 from auditkit.fairness.metrics import DECISIONS, MISSING
 from auditkit.fairness.tally_weights import SUMS, TallyWeights, by_person, by_record, whole
+from auditkit.subject.decisions import DEFAULT_THRESHOLD, least_score
 from auditkit.subject.types import UNKNOWN, Grouping, Ints
 
 Source = pd.DataFrame | Path | str
@@ -78,7 +79,7 @@ def tally(
     truth: str,
     decision: str | None = None,
     score: str | None = None,
-    threshold: float = 0.5,
+    threshold: float = DEFAULT_THRESHOLD,
     person: str | None = None,
     weight: str | None = None,
 ) -> Tally:
@@ -88,7 +89,8 @@ def tally(
         source: a frame, or the path (or glob) of Parquet files.
         groups: attribute -> column; null is unknown membership.
         truth, decision: columns of 1 (favourable), 0 or null. score, threshold: in place of a decision; a score of at
-            least the threshold is favourable. person: column of person ids; a null is a person of its own.
+            least the threshold, in its own precision, is favourable.
+        person: column of person ids; a null is a person of its own.
         weight: column of sample weights.
 
     Raises:
@@ -99,7 +101,8 @@ def tally(
         wanted = [*groups.values(), truth, *(c for c in (decision, score, person, weight) if c is not None)]
         _require(base, name, wanted)
         _check(base, name, [column for column in (truth, decision) if column is not None])
-        decided = _decided(decision, score, threshold)
+        least = threshold if score is None else least_score(threshold, _precision(base, name, score, source))
+        decided = _decided(decision, score, least)
         label = f"coalesce({_known(truth)}::TINYINT, {MISSING})"
         cell = f"{label} * {DECISIONS} + {decided}"
         keys = [f"{_q(column)}::VARCHAR AS g{at}" for at, column in enumerate(groups.values())]
@@ -196,12 +199,22 @@ def _check(base: duckdb.DuckDBPyConnection, name: str, columns: list[str]) -> No
             raise DataError(f"{count:,} values of {column} are neither 1 (favourable), 0 nor missing")
 
 
-def _decided(decision: str | None, score: str | None, threshold: float) -> str:
+def _decided(decision: str | None, score: str | None, least: float) -> str:
     if (decision is None) == (score is None):
         raise DataError("name the column of decisions, or that of scores, and not both")
     if decision is not None:
         return f"{_known(decision)}::TINYINT"
-    return f"({_known(str(score))} >= {threshold!r})::TINYINT"
+    return f"({_known(str(score))} >= {least!r})::TINYINT"
+
+
+def _precision(base: duckdb.DuckDBPyConnection, name: str, score: str, source: Source) -> str:
+    """The precision of a column of scores, as `subject.decisions.precision_of` has it for an array."""
+    dtype = source[score].dtype if isinstance(source, pd.DataFrame) else None
+    if dtype == np.float16:
+        return "float16"
+    number = _known(score)
+    single = f"bool_and({number} = TRY_CAST({number} AS FLOAT)::DOUBLE)"
+    return "float32" if _one(base, f"SELECT coalesce({single}, false)::INTEGER FROM {name}") else "float64"
 
 
 def _known(column: str) -> str:

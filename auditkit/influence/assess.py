@@ -22,6 +22,7 @@ from auditkit.influence.ways import Found, NotAtHand, Rank, of_audited, of_bank,
 from auditkit.pieces import Keep, Nothing, Under
 from auditkit.processes import ALONE, Processes
 from auditkit.result import InfluencePart
+from auditkit.subject.inputs import inputs as inputs_of
 from auditkit.subject.persons import person_codes
 from auditkit.subject.types import Floats, Ints, Slice, Subject, Table
 
@@ -223,7 +224,7 @@ def _posed(
     if not np.isfinite(table.label[train]).all():
         raise DataError("some training records have no label; influence needs the label of every training record")
     train = train[processes.share(len(train))]
-    inputs, labels = gradient.tensors(table.frame.iloc[train], table.label[train])
+    inputs, labels = gradient.tensors(inputs_of(subject, table, train), table.label[train])
     problem = pose(
         gradient.module,
         gradient.loss,
@@ -235,7 +236,7 @@ def _posed(
         keep=Under(keep, "factors"),
     )
     # Rows without a label take part in no mean loss (their weight is zero), so any number may stand in for it.
-    inputs, labels = gradient.tensors(table.frame.iloc[rows], np.nan_to_num(table.label[rows]))
+    inputs, labels = gradient.tensors(inputs_of(subject, table, rows), np.nan_to_num(table.label[rows]))
     evaluation = state_evaluation(
         problem, inputs, labels, [t.as_measure(labels.device) for t in targets], gradient.favourable_score
     )

@@ -124,8 +124,9 @@ class Model(Section):
     """`tabular`: folder of the model's safetensors and JSON."""
     subject: str | None = None
     """`python` and `estimator`: `module:object` on the Python path or beside the policy file."""
-    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """A score of at least this is the favourable decision."""
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    """A score of at least this, in its own precision, is the favourable decision. If not given, an estimator's own
+    `predict` decides; a model without one decides at 0.5."""
     decision: str | None = None
     """`predictions`: SQL expression or column that is true (or 1) for the favourable decision."""
     score: str | None = None

@@ -28,6 +28,7 @@ from auditkit.errors import ModelError, NumericsError
 from auditkit.pieces import Keep, Nothing
 from auditkit.privacy.one_run import Planted
 from auditkit.subject.fitting import one_thread
+from auditkit.subject.inputs import inputs
 from auditkit.subject.types import Floats, Subject, Table
 
 NO_TRAIN: Final = "the model cannot be retrained: its adapter gives no way to fit it on other records"
@@ -60,13 +61,13 @@ def draw(subject: Subject, table: Table, count: int, *, label: str, generator: n
     rows = table.rows("train")
     chosen = generator.choice(rows, size=count, replace=False)
     inserted = generator.random(count) < 0.5
-    frame = table.frame.iloc[chosen].reset_index(drop=True)
+    frame = inputs(subject, table, chosen).reset_index(drop=True)
     denied: Floats = 1.0 - subject.decide(frame)
     if label in frame.columns:
         examples = [rows[np.flatnonzero(table.label[rows] == value)[0]] for value in (0.0, 1.0)]
-        written = table.frame[label].iloc[examples]
+        written = inputs(subject, table, np.array(examples, dtype=np.int64))[label]
         # Of the column's own values, so that its type stays what it is.
-        frame[label] = written.iloc[denied.astype(np.int64)].to_numpy()
+        frame[label] = pd.Series(written.array[denied.astype(np.int64)], index=frame.index)
     return Canaries(frame, denied, inserted)
 
 
@@ -91,7 +92,7 @@ def plant(
         return None, refusal
     made = draw(subject, table, count, label=label, generator=generator)
     seed = int(generator.integers(0, 2**62))
-    among = pd.concat([table.frame.iloc[rows], made.frame[made.inserted]], ignore_index=True)
+    among = pd.concat([inputs(subject, table, rows), made.frame[made.inserted]], ignore_index=True)
     labels = np.concatenate([table.label[rows], made.label[made.inserted]])
     train, before = subject.train, subject.loss(made.frame, made.label)
 

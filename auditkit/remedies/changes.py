@@ -20,6 +20,7 @@ from auditkit.privacy import risk
 from auditkit.privacy.attacks.lira_offline import surprise
 from auditkit.privacy.membership import Retrained
 from auditkit.result import Estimate
+from auditkit.subject.decisions import decisions_at
 from auditkit.subject.types import Floats, Ints, Mask
 
 GROUPS: Final = 16
@@ -47,7 +48,7 @@ class Answered:
 def cells(score: Floats, truth: Floats, threshold: float) -> Ints:
     """Cell [K, M] of every model and row, truth x decision as `fairness.metrics` counts them."""
     state = np.where(np.isnan(truth), MISSING, truth).astype(np.int64)
-    return np.asarray(state * DECISIONS + (score >= threshold), dtype=np.int64)
+    return np.asarray(state * DECISIONS + decisions_at(score, threshold), dtype=np.int64)
 
 
 def rate(metric: str, cell: Ints, rows: Mask) -> Answered | None:

@@ -16,6 +16,7 @@ from auditkit.remedies import changes
 from auditkit.result import Change, Estimate
 from auditkit.result.remedies import Unit
 from auditkit.stats.rounding import TOO_FEW, rate_step, rounded
+from auditkit.subject.decisions import threshold_of
 from auditkit.subject.persons import person_codes
 from auditkit.subject.types import Floats, Grouping, Ints, Predictions, Table
 
@@ -49,7 +50,7 @@ def people_of(
         truth=table.label[rows],
         persons=np.arange(len(rows)) if table.persons is None else person_codes(table.persons[rows]),
         groupings=groupings,
-        threshold=policy.model.threshold,
+        threshold=threshold_of(policy.model),
         settings=policy.fairness,
         minimum_cell=policy.report.minimum_cell,
         predictions=predictions,

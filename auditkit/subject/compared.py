@@ -6,13 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from auditkit.errors import Complaint, DataError, ModelError
 from auditkit.policy.compare import ComparedRule
 from auditkit.policy.schema import Model, Policy
-from auditkit.subject.predict import BATCH, checked_scores
-from auditkit.subject.types import Floats, Ints, Subject, Table
+from auditkit.subject.predict import decided
+from auditkit.subject.types import Floats, Subject, Table
 from auditkit.subject.values import closest, listing
 
 Locate = Callable[..., str]
@@ -54,13 +52,7 @@ def open_compared(policy: Policy, table: Table, base: Path, locate: Locate) -> d
 
 def _asked(subject: Subject, table: Table) -> Compared:
     """The decisions, by the score where there is one, as the audited model's are made."""
-    rows = table.rows("evaluation")
-    parts: list[Ints] = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-    if subject.score is not None and subject.threshold is not None:
-        score = checked_scores(np.concatenate([subject.score(table.frame.iloc[part]) for part in parts]))
-        decision = (score >= subject.threshold).astype(np.float64)
-    else:
-        decision = np.concatenate([subject.decide(table.frame.iloc[part]) for part in parts])
+    _, decision = decided(subject, table, table.rows("evaluation"))
     return Compared(decision, subject.kind, subject.threshold, subject.digest)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -45,9 +46,12 @@ def bring(model: object, policy: Policy, table: Table) -> Subject:
         ModelError: it is none of these, or breaks what its kind asks for.
     """
     from auditkit.subject.adapters import estimator, python
+    from auditkit.subject.views import owner_views
 
     if isinstance(model, Subject):
-        return model
+        # A tabular model was trained on auditkit's own reading of its table; any other is given the frames untouched.
+        own = model.adapter in ("tabular", "predictions") or bool(model.views)
+        return model if own else replace(model, views=owner_views(table))
     if callable(getattr(model, "predict_proba", None)):
         return estimator.bind(model, policy, table)
     if hasattr(model, "module") and hasattr(model, "favourable_score"):

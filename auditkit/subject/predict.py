@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
 from auditkit.errors import ModelError
+from auditkit.subject.decisions import decisions_at
+from auditkit.subject.inputs import ask
 from auditkit.subject.types import Floats, Ints, Predictions, Split, Subject, Table
-
-BATCH = 8192
 
 
 def predict(subject: Subject, table: Table) -> Predictions:
     """Scores and decisions of the evaluation rows, and per-record losses of every split.
 
-    A score of at least `subject.threshold` is the favourable decision. Losses are None where the subject has none or
-    the split is absent.
+    Where the subject has a threshold, a score of at least it is the favourable decision, both in the score's own
+    precision (`decisions`). Losses are None where the subject has none or the split is absent.
 
     Raises:
         ModelError: an answer has the wrong length, is not finite, or a score lies outside [0, 1]; with the count.
     """
     evaluation = table.rows("evaluation")
-    score = None
-    if subject.score is not None:
-        score = checked_scores(_batched(subject.score, table.frame, evaluation, "score"))
-    if score is not None and subject.threshold is not None:
-        decision = (score >= subject.threshold).astype(np.float64)
-    else:
-        decision = _batched(subject.decide, table.frame, evaluation, "decision")
-        wrong = int((~np.isin(decision, (0.0, 1.0))).sum())
-        if wrong:
-            raise ModelError(f"{wrong:,} of {len(decision):,} decisions are neither 1 nor 0")
+    score, decision = decided(subject, table, evaluation)
     return Predictions(
         decision=decision,
         score=score,
@@ -43,7 +34,51 @@ def predict(subject: Subject, table: Table) -> Predictions:
     )
 
 
-def checked_scores(score: Floats) -> Floats:
+def decided(subject: Subject, table: Table, rows: Ints) -> tuple[Floats | None, Floats]:
+    """Scores [R] (None where there are none) and decisions [R] of some rows.
+
+    Raises:
+        ModelError: as `predict`.
+    """
+    score = None
+    if subject.score is not None:
+        question = subject.score
+        score = checked_scores(ask(lambda frame, _: question(frame), subject, table, rows, "score"))
+    if score is not None and subject.threshold is not None:
+        decision = decisions_at(score, subject.threshold, precision=subject.precision)
+    else:
+        decision = ask(lambda frame, _: subject.decide(frame), subject, table, rows, "decision").astype(np.float64)
+        wrong = int((~np.isin(decision, (0.0, 1.0))).sum())
+        if wrong:
+            raise ModelError(f"{wrong:,} of {len(decision):,} decisions are neither 1 nor 0")
+    return None if score is None else score.astype(np.float64), decision
+
+
+def scores(subject: Subject, table: Table, rows: Ints) -> Floats:
+    """Scores [R] of some rows as they come, unchecked.
+
+    Raises:
+        ModelError: the subject has no scores, or gives another number of them.
+    """
+    if subject.score is None:
+        raise ModelError("the model gives no scores")
+    question = subject.score
+    return ask(lambda frame, _: question(frame), subject, table, rows, "score").astype(np.float64)
+
+
+def losses(subject: Subject, table: Table, rows: Ints) -> Floats:
+    """Per-record losses [R] of some rows, nats; rows without a label are asked about as if they had one (0).
+
+    Raises:
+        ModelError: the subject has no losses, or gives another number of them.
+    """
+    if subject.loss is None:
+        raise ModelError("the model gives no losses")
+    question, label = subject.loss, np.nan_to_num(table.label)
+    return ask(lambda frame, at: question(frame, label[at]), subject, table, rows, "loss").astype(np.float64)
+
+
+def checked_scores(score: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """The scores, if all are finite and in [0, 1].
 
     Raises:
@@ -65,26 +100,8 @@ def _losses(subject: Subject, table: Table, split: Split) -> Floats | None:
     if subject.loss is None or not len(rows):
         return None
     loss = subject.loss
-    parts = [loss(table.frame.iloc[part], table.label[part]) for part in _parts(rows)]
-    found = _joined(parts, len(rows), "loss")
+    found = ask(lambda frame, at: loss(frame, table.label[at]), subject, table, rows, "loss").astype(np.float64)
     wrong = int((~np.isfinite(found)).sum())
     if wrong:
         raise ModelError(f"{wrong:,} of {len(found):,} losses on the {split} records are not finite numbers")
-    return found
-
-
-def _batched(ask: Callable[[pd.DataFrame], Floats], frame: pd.DataFrame, rows: Ints, what: str) -> Floats:
-    """Ask in batches, so that a large table does not become one large tensor."""
-    return _joined([ask(frame.iloc[part]) for part in _parts(rows)], len(rows), what)
-
-
-def _parts(rows: Ints) -> list[Ints]:
-    return [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-
-
-def _joined(parts: list[Floats], length: int, what: str) -> Floats:
-    """The batches' answers as one float64 array [length]."""
-    found = np.concatenate([np.asarray(part, dtype=np.float64) for part in parts])
-    if found.shape != (length,):
-        raise ModelError(f"the model gave a {what} of shape {found.shape} for {length:,} records; one each is needed")
     return found

@@ -25,7 +25,8 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from auditkit.errors import Complaint, DataError
-from auditkit.subject.values import PLAIN_NUMBER, counted, listing, number
+from auditkit.subject.sources import Source
+from auditkit.subject.values import PLAIN_NUMBER, counted, listing, number, text_of
 
 TEXT_SUFFIXES = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -45,6 +46,8 @@ class DataFile:
     text: bytes | None = None
     """The decompressed text of a CSV or TSV file, kept to find line numbers; None for Parquet."""
     separator: str = ","
+    source: Source | None = None
+    """The same rows as a model's owner holds them; None where nothing was read."""
 
     def place(self, rows: Iterable[int], limit: int = 3) -> str:
         """`line 17` or `lines 17, 20, 31 and 4 more` of 0-based data rows; `row` (1-based) for Parquet."""
@@ -92,7 +95,7 @@ def read_file(path: Path, *, missing: tuple[str, ...], where: str, complaints: l
     digest = sha256(content).hexdigest()
     try:
         if suffix in PARQUET_SUFFIXES:
-            return _parquet(name, content, digest, missing)
+            return _parquet(name, content, digest, missing, Source(name, content=content))
         return _text(name, content, digest=digest, missing=missing, suffix=suffix, complaints=complaints)
     except (pa.ArrowException, gzip.BadGzipFile, EOFError, UnicodeDecodeError) as error:
         complaints.append(Complaint(f"cannot be read: {_reason(error)}", name))
@@ -102,16 +105,46 @@ def read_file(path: Path, *, missing: tuple[str, ...], where: str, complaints: l
 def hold(name: str, frame: pd.DataFrame, *, missing: tuple[str, ...] = ()) -> DataFile:
     """A frame that a user holds in memory, as if it had been written to Parquet and read; its index is left out.
 
+    What Parquet cannot hold (a column of mixed types, intervals) is read as texts. The model is not given this reading
+    but the frame itself, `DataFile.source`.
+
     Raises:
-        DataError: a column's name is not text, or a column mixes types that Parquet cannot hold.
+        DataError: a column's name is no plain text or stands twice.
     """
     try:
         sink = pa.BufferOutputStream()
-        pa.parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), sink)
+        pa.parquet.write_table(pa.Table.from_pandas(_holdable(frame), preserve_index=False), sink)
         content = sink.getvalue().to_pybytes()
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise DataError(Complaint(f"the frame cannot be read: {_reason(error)}", name)) from error
-    return _parquet(name, content, sha256(content).hexdigest(), missing)
+    return _parquet(name, content, sha256(content).hexdigest(), missing, Source(name, frame))
+
+
+def _holdable(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with texts in place of what Parquet cannot hold; itself where there is no such column."""
+    if frame.columns.has_duplicates:
+        return frame
+    columns = {name: frame[name] for name in frame.columns}
+    changed = {name: plain for name, cells in columns.items() if (plain := _plain(cells)) is not cells}
+    return pd.DataFrame({name: changed.get(name, cells).array for name, cells in columns.items()}) if changed else frame
+
+
+def _plain(column: pd.Series) -> pd.Series:
+    """The column where Parquet holds it as single values, else its cells as texts, missing where they are."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.SparseDtype):
+        return pd.Series(np.asarray(column), dtype=dtype.subtype)
+    inner = dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
+    whole = isinstance(inner, pd.IntervalDtype | pd.PeriodDtype) or pd.api.types.is_complex_dtype(inner)
+    if not whole and pd.api.types.is_object_dtype(inner):
+        try:
+            whole = pa.types.is_nested(pa.array(column.astype(object), from_pandas=True).type)
+        except (pa.ArrowException, TypeError, ValueError):
+            whole = True
+    if not whole:
+        return column
+    known = column.notna().to_numpy()
+    return pd.Series([text_of(v) if k else None for v, k in zip(column, known, strict=True)], dtype=object)
 
 
 def _reason(error: Exception) -> str:
@@ -122,7 +155,7 @@ def _reason(error: Exception) -> str:
     return said.split(" in line")[0][:160]
 
 
-def _parquet(name: str, content: bytes, digest: str, missing: tuple[str, ...]) -> DataFile:
+def _parquet(name: str, content: bytes, digest: str, missing: tuple[str, ...], source: Source) -> DataFile:
     """A Parquet file with the types it states; dictionaries become plain texts."""
     table = pa.parquet.read_table(pa.BufferReader(content))
     frame = table.to_pandas(ignore_metadata=True, date_as_object=False)
@@ -138,7 +171,7 @@ def _parquet(name: str, content: bytes, digest: str, missing: tuple[str, ...]) -
         elif missing and not pd.api.types.is_bool_dtype(cells):
             cells = cells.mask(cells.isin(list(missing)))
         frame[column] = cells
-    return DataFile(name, frame, digest)
+    return DataFile(name, frame, digest, source=source)
 
 
 def _text(
@@ -180,7 +213,8 @@ def _text(
         return None
     columns, repeated = _unrepeat(name, table, complaints)
     frame = pa.table(columns).to_pandas()
-    return DataFile(name, frame, digest, repeated, content, separator)
+    source = Source(name, content=content, separator=separator)
+    return DataFile(name, frame, digest, repeated, content, separator, source)
 
 
 def _header(content: bytes, separator: str) -> list[str] | None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
@@ -28,14 +27,20 @@ def seeded(estimator: Any, generator: torch.Generator, *, only_unset: bool) -> A
     return estimator
 
 
-def fit(estimator: Any, frame: pd.DataFrame, label: Floats, columns: tuple[str, ...], weight: str | None) -> None:
-    """Fit in place on a frame of the features and integer labels."""
-    arguments: dict[str, Any] = {}
-    if weight is not None:
-        arguments[_weight_argument(estimator)] = frame[weight].to_numpy(dtype=np.float64)
+def fit(estimator: Any, features: Any, label: Floats, weights: Floats | None) -> None:
+    """Fit in place.
+
+    Args:
+        estimator: what is fitted. features: a frame, or an array for one that takes arrays. label: [N] 1.0 or 0.0.
+        weights: [N] sample weights, or None.
+
+    Raises:
+        ModelError: fitting fails, or the classes afterwards are not 0 and 1.
+    """
+    arguments: dict[str, Any] = {} if weights is None else {_weight_argument(estimator): weights}
     fit: Callable[..., object] = estimator.fit
     try:
-        fit(frame[list(columns)], label.astype(np.int64), **arguments)
+        fit(features, label.astype(np.int64), **arguments)
     except (Exception, SystemExit) as error:
         raise ModelError(Complaint(f"fit failed: {said(error)}", WHERE)) from error
     if sorted(text_of(value) for value in getattr(estimator, "classes_", ())) != ["0", "1"]:

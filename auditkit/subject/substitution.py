@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from auditkit.errors import Complaint, DataError
-from auditkit.subject.predict import BATCH
+from auditkit.subject.inputs import Answers, ask, inputs
 from auditkit.subject.types import UNKNOWN, Floats, Grouping, Ints, Subject, Table
 
 MOST_LEVELS: Final = 10
@@ -83,9 +83,9 @@ def _asked(subject: Subject, table: Table, rows: Ints, grouping: Grouping) -> Gu
     reserve = table.rows("reserve")
     losses = np.full((len(grouping.labels), len(rows)), np.nan)
     for level in range(len(grouping.labels)):
-        held = table.frame[column].iloc[reserve[grouping.codes[reserve] == level]].dropna()
+        held = inputs(subject, table, reserve[grouping.codes[reserve] == level])[column].dropna()
         if len(held):
-            losses[level] = _losses(subject, table, rows, column, _typical(held))
+            losses[level] = _losses(subject, table, rows, column, _typical(held), dtype=held.dtype)
     return Guessed(grouping.name, grouping.labels, codes, column, losses)
 
 
@@ -101,13 +101,13 @@ def _is_number(values: pd.Series) -> bool:
     return bool(pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values))
 
 
-def _losses(subject: Subject, table: Table, rows: Ints, column: str, value: object) -> Floats:
+def _losses(subject: Subject, table: Table, rows: Ints, column: str, value: object, *, dtype: Any) -> Floats:
     """Loss [P] of the records with the column set to the value."""
     assert subject.loss is not None  # noqa: S101 - `guessed` has answered for a model without losses
-    parts = []
-    for at in range(0, len(rows), BATCH):
-        part = rows[at : at + BATCH]
-        frame = table.frame.iloc[part].copy()
-        frame[column] = pd.Series([value] * len(part), index=frame.index, dtype=table.frame[column].dtype)
-        parts.append(np.asarray(subject.loss(frame, table.label[part]), dtype=np.float64))
-    return np.concatenate(parts)
+    question = subject.loss
+
+    def changed(frame: pd.DataFrame, at: Ints) -> Answers:
+        frame = frame.assign(**{column: pd.Series([value] * len(frame), index=frame.index, dtype=dtype)})
+        return np.asarray(question(frame, table.label[at]))
+
+    return ask(changed, subject, table, rows, "loss").astype(np.float64)

@@ -27,10 +27,13 @@ from auditkit.subject.columns import (
 from auditkit.subject.groups import read_groupings, unknown_checks
 from auditkit.subject.overlaps import overlaps
 from auditkit.subject.reading import DataFile, read_file, settle
-from auditkit.subject.types import Check, Split, Table
+from auditkit.subject.sources import Source, Statements
+from auditkit.subject.types import Check, Floats, Split, Table
 from auditkit.subject.values import closest, listing
 
 SPLITS: tuple[Split, ...] = ("train", "reserve", "evaluation")
+OWNED = ("python", "estimator")
+"""Adapters of models that auditkit did not train: they are given the data as their owner reads them."""
 KeyPath = tuple[str | int, ...]
 
 
@@ -126,7 +129,7 @@ def _stack(policy: Policy, files: dict[Split, DataFile]) -> tuple[Stack, int]:
     """The files under each other, typed, and how many columns were left out (the evaluation file lacks them)."""
     kept = list(files["evaluation"].frame.columns)
     everywhere = set(kept).intersection(*(file.frame.columns for file in files.values()))
-    if policy.model.adapter in ("python", "estimator"):
+    if policy.model.adapter in OWNED:
         # Such a model may read any column: one that a split lacks must not reach it as missing values.
         kept = [column for column in kept if column in everywhere]
     met = {column for file in files.values() for column in file.frame.columns}
@@ -149,7 +152,7 @@ def _table(policy: Policy, stack: Stack, lacking: frozenset[str], locate: Locate
     data = policy.data
     for column in dict.fromkeys(data.numeric):
         if column not in lacking:
-            numbers = as_numbers(stack, column, complaints)
+            numbers = _numbers(policy, stack, column, complaints)
             check_numeric(stack, column, numbers, complaints)
             stack.frame[column] = numbers
     label = data.label.column in lacking
@@ -170,8 +173,28 @@ def _table(policy: Policy, stack: Stack, lacking: frozenset[str], locate: Locate
     return Table(
         frame=stack.frame, split=stack.split, ids=ids, persons=persons, label=labels, weights=weights,
         groupings=groupings, digests={split: file.digest for split, file in stack.files.items()},
-        checks=(*checks, *unknown_checks(groupings, evaluation)),
+        checks=(*checks, *unknown_checks(groupings, evaluation)), sources=_sources(policy, stack.files),
     )  # fmt: skip
+
+
+def _numbers(policy: Policy, stack: Stack, column: str, complaints: list[Complaint]) -> Floats:
+    """A numeric feature [R]; where the model's owner has numbers (`NA` that pandas reads, `True`), it is those."""
+    wrong: list[Complaint] = []
+    numbers = as_numbers(stack, column, wrong)
+    if wrong:
+        views = [source.read(Statements.of(policy.data)) for source in _sources(policy, stack.files).values()]
+        cells = [view[column] for view in views if column in view.columns]
+        if len(cells) == len(stack.files) and all(pd.api.types.is_numeric_dtype(part) for part in cells):
+            return np.concatenate([part.to_numpy(dtype=np.float64, na_value=np.nan) for part in cells])
+    complaints += wrong
+    return numbers
+
+
+def _sources(policy: Policy, files: dict[Split, DataFile]) -> dict[Split, Source]:
+    """Where the rows are from, kept for the models whose owner reads them by code of his own."""
+    if policy.model.adapter not in OWNED:
+        return {}
+    return {split: file.source for split, file in files.items() if file.source is not None}
 
 
 def _compared(policy: Policy, frame: pd.DataFrame) -> tuple[pd.DataFrame, bool]:

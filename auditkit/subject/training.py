@@ -10,6 +10,7 @@ from auditkit.errors import DataError, ModelError, PolicyError
 from auditkit.policy.schema import Policy
 from auditkit.subject import store
 from auditkit.subject.adapters.tabular import TabularSubject, as_subject, unfamiliar
+from auditkit.subject.decisions import threshold_of
 from auditkit.subject.fitted import Recipe, fit_rows
 from auditkit.subject.types import Subject, Table
 
@@ -40,7 +41,7 @@ def train_subject(policy: Policy, table: Table, generator: torch.Generator) -> S
         generator,
         training_data=table.digests["train"],
     )
-    return as_subject(fitted, threshold=policy.model.threshold, checks=unfamiliar(fitted, table))
+    return as_subject(fitted, threshold=threshold_of(policy.model), checks=unfamiliar(fitted, table))
 
 
 def save(subject: Subject, folder: Path) -> tuple[Path, Path]:

@@ -20,6 +20,7 @@ from torch.func import functional_call, grad, vmap
 
 from auditkit.errors import ModelError, NumericsError
 from auditkit.subject.fitting import one_thread
+from auditkit.subject.inputs import inputs as inputs_of
 from auditkit.subject.replay import Checkpoint, replay
 from auditkit.subject.types import Floats, Gradient, Subject, Table
 
@@ -53,14 +54,15 @@ def follow(subject: Subject, table: Table) -> tuple[Course | None, str]:
     except ModelError as reason:
         return None, str(reason)
     with one_thread():
-        return _followed(gradient, table, checkpoints), ""
+        return _followed(subject, gradient, table, checkpoints), ""
 
 
-def _followed(gradient: Gradient, table: Table, checkpoints: Sequence[Checkpoint]) -> Course:
+def _followed(subject: Subject, gradient: Gradient, table: Table, checkpoints: Sequence[Checkpoint]) -> Course:
     """Losses and lengths at the checkpoints."""
     train, reserve = table.rows("train"), table.rows("reserve")
     rows = np.concatenate([train, reserve])
-    inputs, labels = gradient.tensors(table.frame.iloc[rows], np.nan_to_num(table.label[rows]))
+    frame = inputs_of(subject, table, rows)
+    inputs, labels = gradient.tensors(frame, np.nan_to_num(table.label[rows]))
     known = np.isfinite(table.label[rows])
     losses, own = [], np.zeros(len(train))
     first = tuple(part[: len(train)] for part in inputs)
@@ -86,7 +88,7 @@ def final_lengths(subject: Subject, table: Table) -> tuple[Floats | None, str]:
         return None, "one gradient for each record is too much work for so large a model"
     if not np.isfinite(table.label[train]).all():
         return None, "some training records have no label"
-    inputs, labels = gradient.tensors(table.frame.iloc[train], table.label[train])
+    inputs, labels = gradient.tensors(inputs_of(subject, table, train), table.label[train])
     state = {name: value.detach() for name, value in gradient.module.state_dict().items()}
     try:
         with one_thread():

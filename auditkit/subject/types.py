@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+    from auditkit.subject.sources import Source
 
 Split: TypeAlias = Literal["train", "reserve", "evaluation"]
 Floats: TypeAlias = NDArray[np.float64]
@@ -73,6 +75,8 @@ class Table:
     digests: Mapping[str, str]
     """sha256 of each data file, by split."""
     checks: tuple[Check, ...] = ()
+    sources: Mapping[Split, Source] = field(default_factory=dict)
+    """Where each split's rows are from, for a model that auditkit did not train."""
 
     def rows(self, split: Split) -> Ints:
         """Positions [.] of one split's rows in the table."""
@@ -104,8 +108,10 @@ class Subject:
     """What it is, in words: `logistic regression`, `Pipeline (scikit-learn)`, `decisions from a file`."""
     digest: str
     threshold: float | None
-    score: Callable[[pd.DataFrame], Floats] | None
-    """Frame [B] -> score of the favourable outcome [B] in [0, 1]; None when only decisions exist."""
+    """A score of at least this is the favourable decision; None where `decide` alone decides."""
+    score: Callable[[pd.DataFrame], NDArray[np.floating[Any]]] | None
+    """Frame [B] -> score of the favourable outcome [B] in [0, 1], in the model's own precision; None when only
+    decisions exist."""
     decide: Callable[[pd.DataFrame], Floats]
     """Frame [B] -> decision [B], 1.0 favourable."""
     loss: Callable[[pd.DataFrame, Floats], Floats] | None
@@ -123,6 +129,12 @@ class Subject:
     """(name, value) facts of how it was trained: L2, epochs, optimiser; for the report."""
     checks: Sequence[Check] = field(default_factory=tuple)
     """Counted while encoding: unseen categories by column, for example."""
+    precision: str | None = None
+    """Of the scores, where their dtype does not show it (`bfloat16`)."""
+    views: Mapping[Split, pd.DataFrame] = field(default_factory=dict)
+    """The frames that the model is given, by split, in place of auditkit's own reading of the table."""
+    asked_whole: bool = False
+    """Whether it is asked about all rows of a split at once, as its owner's code would, rather than in batches."""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,8 @@ def data(result: AuditResult, book: Book) -> dict[str, object]:
 
 def _model_facts(result: AuditResult) -> list[tuple[str, str]]:
     model = result.model
-    threshold = f"{model.threshold:g} and above is favourable" if model.threshold is not None else "taken as decided"
+    decided = "taken as decided" if model.adapter == "predictions" else "none: the model decides by itself"
+    threshold = f"{model.threshold:g} and above is favourable" if model.threshold is not None else decided
     parameters = wording.count(model.parameters) if model.parameters is not None else "not counted"
     return [
         ("Kind", model.kind), ("Brought by", f"{model.adapter} adapter"), ("Task", model.task),

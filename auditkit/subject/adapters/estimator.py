@@ -4,34 +4,48 @@ An object that is already fitted is taken as it is. One that is not fitted but h
 (features and 1/0 labels), and the report says so. Without gradients there is no influence; fairness and loss-based
 privacy run. A refit clones the object (scikit-learn's `clone`) and draws its `random_state`s from the given generator.
 
+What it is given is what its owner's own code would have passed (`views`): a user's frame untouched, a file as pandas
+reads it; the columns that it names, in its order; an array where it was fitted on arrays. At the door its decisions are
+held against its plain `predict` on the untouched rows (`echo`).
+
+Its own `predict` decides, whatever threshold is inside it. Where the policy states a threshold, that decides, and the
+report says how many evaluation decisions `predict` makes otherwise. Without `predict`, a score of 0.5 decides.
+
 Which class is the favourable one: the classes must be the label's values, or the object says it itself in
 `favourable_class`. Anything else is refused, because a guess would turn every verdict round.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from auditkit.errors import Complaint, ModelError
 from auditkit.policy.schema import Policy
+from auditkit.subject.decisions import DEFAULT_THRESHOLD, decisions_at
+from auditkit.subject.echo import hold_against_owner
 from auditkit.subject.effort import operations
 from auditkit.subject.importing import WHERE, import_object, said
+from auditkit.subject.inputs import Views, view_of
+from auditkit.subject.recorded import category_levels, recorded_levels
 from auditkit.subject.refit import fit, kind_of, seeded
-from auditkit.subject.types import Floats, Subject, Table
+from auditkit.subject.types import Check, Floats, Subject, Table
 from auditkit.subject.values import levels, listing, means, text_of
+from auditkit.subject.views import Asked, Reading, chosen_reading, owner_views, stated_of
 
-REASON = "an estimator gives probabilities but no gradients"
+REASON: Final = "an estimator gives probabilities but no gradients"
 
 
 @dataclass(frozen=True)
@@ -40,20 +54,33 @@ class Bound:
 
     estimator: Any
     columns: tuple[str, ...]
+    """Those that it reads, by their names in the data, in its own order."""
     named: bool
     """Whether it takes a frame; one that was fitted on plain arrays takes an array."""
+    classes: tuple[str, ...]
+    """Its classes as texts, in the order of `predict_proba`."""
     favourable: int
-    """Column of `predict_proba` that is the favourable outcome."""
-    threshold: float
+    """The favourable one of them."""
+    threshold: float | None
+    """The policy's; None lets `predict` decide."""
     weight: str | None
     fitted_here: bool
-    said_class: str
+    categories: tuple[tuple[str, pd.CategoricalDtype], ...] = ()
+    """Columns that it was fitted on as pandas categories, for files, which hold none."""
 
-    def probabilities(self, frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.floating[Any]]]:
+    def features(self, frame: pd.DataFrame) -> Any:
+        """What is passed to it: the frame's columns in its order, or their array."""
+        names = {str(name): name for name in frame.columns}
+        rows = frame[[names[column] for column in self.columns]]
+        for column, dtype in self.categories:
+            if not isinstance(rows[names[column]].dtype, pd.CategoricalDtype):
+                rows = rows.assign(**{column: rows[names[column]].astype(dtype)})
+        return rows if self.named else rows.to_numpy()
+
+    def probabilities(self, frame: pd.DataFrame) -> NDArray[np.floating[Any]]:
         """`predict_proba` [B, 2] in its own precision, or a ModelError that says what came instead."""
-        rows = frame[list(self.columns)]
         try:
-            found = np.asarray(self.estimator.predict_proba(rows if self.named else rows.to_numpy()))
+            found = np.asarray(self.estimator.predict_proba(self.features(frame)))
         except (Exception, SystemExit) as error:
             raise ModelError(Complaint(f"predict_proba failed: {said(error)}", WHERE)) from error
         if found.shape != (len(frame), 2) or not np.issubdtype(found.dtype, np.floating):
@@ -61,9 +88,9 @@ class Bound:
             raise ModelError(Complaint(message, WHERE, "one row per record and one column per class are needed"))
         return found
 
-    def score(self, frame: pd.DataFrame) -> Floats:
-        """Probability of the favourable class [B]."""
-        return self.probabilities(frame)[:, self.favourable].astype(np.float64)
+    def score(self, frame: pd.DataFrame) -> NDArray[np.floating[Any]]:
+        """Probability of the favourable class [B], in its own precision."""
+        return self.probabilities(frame)[:, self.favourable]
 
     def loss(self, frame: pd.DataFrame, label: Floats) -> Floats:
         """-log of the probability of the label's class [B]; kept from infinity by the probabilities' own precision."""
@@ -71,6 +98,41 @@ class Bound:
         right = np.where(label == 1.0, found[:, self.favourable], found[:, 1 - self.favourable])
         losses: Floats = -np.log(np.clip(right.astype(np.float64), np.finfo(found.dtype).eps, 1.0))
         return losses
+
+    @property
+    def predicts(self) -> bool:
+        """Whether it decides by itself."""
+        return callable(getattr(self.estimator, "predict", None))
+
+    def predict(self, features: Any) -> Floats:
+        """Its own decisions [B] on what it takes, 1.0 favourable.
+
+        Raises:
+            ModelError: `predict` fails, or gives anything but one of its classes a record.
+        """
+        try:
+            found = np.asarray(self.estimator.predict(features))
+        except (Exception, SystemExit) as error:
+            raise ModelError(Complaint(f"predict failed: {said(error)}", WHERE)) from error
+        hint = "state model.threshold, and the probabilities decide"
+        if found.size != len(features):
+            message = f"predict gave {found.dtype} of shape {found.shape} for {len(features)} records"
+            raise ModelError(Complaint(message, WHERE, hint))
+        codes, names = levels(pd.Series(found.reshape(-1)))
+        places = [next((k for k, own in enumerate(self.classes) if _alike(name, own)), -1) for name in names]
+        strange = [name for name, place in zip(names, places, strict=True) if place < 0]
+        if strange or (codes < 0).any():
+            message = f"predict gave {listing(strange) or 'missing values'}, which are none of its classes"
+            raise ModelError(Complaint(f"{message} {listing(self.classes)}", WHERE, hint))
+        yes = np.array([place == self.favourable for place in places], dtype=np.float64)
+        decision: Floats = yes[codes]
+        return decision
+
+    def decide(self, frame: pd.DataFrame) -> Floats:
+        """Decisions [B]: by the policy's threshold, else by `predict`, else at a score of 0.5."""
+        if self.threshold is None and self.predicts:
+            return self.predict(self.features(frame))
+        return decisions_at(self.score(frame), DEFAULT_THRESHOLD if self.threshold is None else self.threshold)
 
 
 def open_subject(policy: Policy, table: Table, base: Path) -> Subject:
@@ -87,59 +149,101 @@ def bind(estimator: Any, policy: Policy, table: Table) -> Subject:
     """Bind an object with `predict_proba` to the data, fitting it on the training rows where it is not fitted.
 
     Raises:
-        ModelError: see `open_subject`.
+        ModelError: see `open_subject`; also where it decides otherwise than on its owner's own rows.
     """
-    columns = _columns(estimator, policy, table)
     unfitted = _unfitted(estimator)
+    recorded = {} if unfitted else recorded_levels(estimator)
+    stated = stated_of(policy.data, recorded)
+    views = owner_views(table, stated)
+    columns = _columns(estimator, policy, table, views)
+    weight = policy.data.weight
     if unfitted:
         rows = table.rows("train")
         if not len(rows):
             message = "the estimator is not fitted and the policy names no training data (data.train)"
             raise ModelError(Complaint(message, WHERE))
         estimator = seeded(estimator, torch.Generator().manual_seed(policy.seed), only_unset=True)
-        fit(estimator, table.frame.iloc[rows], table.label[rows], columns, policy.data.weight)
-    favourable, said_class = _favourable(estimator, policy, table, fitted_here=unfitted)
-    named = hasattr(estimator, "feature_names_in_") or not hasattr(estimator, "n_features_in_")
-    weight, threshold = policy.data.weight, policy.model.threshold
-    bound = Bound(estimator, columns, named, favourable, threshold, weight, unfitted, said_class)
-    return _subject(bound, table.frame.iloc[table.rows("evaluation")])
+        frame = view_of(views, table, rows)
+        fit(estimator, frame[list(columns)], table.label[rows], None if weight is None else table.weights[rows])
+    favourable, classes = _favourable(estimator, policy, table, views, fitted_here=unfitted)
+    bound = Bound(
+        estimator, columns, _named(estimator), classes, favourable, policy.model.threshold, weight, unfitted,
+        _categories(estimator, columns),
+    )  # fmt: skip
+    reading = Reading(stated, views)
+    if views and not unfitted:
+        reading = chosen_reading(table, policy.data, recorded, Asked(bound.score, bound.loss, columns))
+    frame = view_of(reading.views, table, table.rows("evaluation"))
+    subject = replace(
+        _subject(bound, frame, _class_in_words(bound, policy)), views=reading.views,
+        checks=(*reading.checks, *_threshold_check(bound, frame)),
+    )  # fmt: skip
+    hold_against_owner(subject, table, reading.stated, bound.decide)
+    return subject
 
 
-def _subject(bound: Bound, frame: pd.DataFrame) -> Subject:
+def _class_in_words(bound: Bound, policy: Policy) -> str:
+    if bound.fitted_here:
+        return f"1 (the label {policy.data.label.favourable})"
+    return bound.classes[bound.favourable]
+
+
+def _subject(bound: Bound, frame: pd.DataFrame, said_class: str) -> Subject:
     """The subject; its digest is that of its answers on `frame`, for estimators have no common form of weights."""
-    score = bound.score(frame)
+    score = bound.score(frame).astype(np.float64)
     trainable = callable(getattr(bound.estimator, "fit", None)) and hasattr(bound.estimator, "get_params")
+    by_itself = bound.threshold is None and bound.predicts
+    decision = (("Decision", "by the model's own predict"),) if by_itself else ()
     return Subject(
         adapter="estimator",
         kind=kind_of(bound.estimator),
         digest=sha256(score.tobytes()).hexdigest(),
-        threshold=bound.threshold,
+        threshold=None if by_itself else DEFAULT_THRESHOLD if bound.threshold is None else bound.threshold,
         score=bound.score,
-        decide=lambda rows: (bound.score(rows) >= bound.threshold).astype(np.float64),
+        decide=bound.decide,
         loss=bound.loss,
         features=bound.columns,
         no_gradient_reason=REASON,
-        train=partial(_retrain, bound) if trainable else None,
+        train=partial(_retrain, bound, said_class=said_class) if trainable else None,
         work=partial(operations, bound.estimator, len(bound.columns)) if trainable else None,
         recipe=(
             ("Fitted", "by auditkit on the training records" if bound.fitted_here else "before the audit"),
-            ("Favourable class", bound.said_class),
+            ("Favourable class", said_class),
+            *decision,
             ("Digest", "of the scores of the evaluation records"),
         ),
+        asked_whole=True,
     )
 
 
-def _retrain(bound: Bound, frame: pd.DataFrame, label: Floats, generator: torch.Generator) -> Subject:
+def _retrain(
+    bound: Bound, frame: pd.DataFrame, label: Floats, generator: torch.Generator, *, said_class: str
+) -> Subject:
     """A clone fitted on other rows, its labels 1 favourable and 0 not."""
     try:
         fresh = clone(bound.estimator)
     except (Exception, SystemExit) as error:
         raise ModelError(Complaint(f"the estimator cannot be cloned: {said(error)}", WHERE)) from error
     fresh = seeded(fresh, generator, only_unset=False)
-    fit(fresh, frame, label, bound.columns, bound.weight)
-    favourable = [float(value) for value in fresh.classes_].index(1.0)
-    rebound = replace(bound, estimator=fresh, named=True, favourable=favourable, fitted_here=True)
-    return _subject(rebound, frame)
+    weights = None if bound.weight is None else frame[bound.weight].to_numpy(dtype=np.float64)
+    fit(fresh, bound.features(frame), label, weights)
+    classes = tuple(text_of(value) for value in fresh.classes_)
+    rebound = replace(bound, estimator=fresh, classes=classes, favourable=classes.index("1"), fitted_here=True)
+    return _subject(rebound, frame, said_class)
+
+
+def _threshold_check(bound: Bound, frame: pd.DataFrame) -> tuple[Check, ...]:
+    """How many evaluation decisions the stated threshold makes otherwise than the model's own `predict`."""
+    if bound.threshold is None or not bound.predicts:
+        return ()
+    try:
+        own = bound.predict(bound.features(frame))
+    except ModelError:
+        # What gives no classes, or fails, decides nothing that the threshold could contradict.
+        return ()
+    count = int((own != bound.decide(frame)).sum())
+    text = "evaluation records that the model's own predict decides otherwise than the threshold that the policy states"
+    return (Check("threshold and predict", count, text),)
 
 
 def _obtain(policy: Policy, base: Path) -> Any:
@@ -170,18 +274,40 @@ def _unfitted(estimator: Any) -> bool:
     return False
 
 
-def _columns(estimator: Any, policy: Policy, table: Table) -> tuple[str, ...]:
+def _named(estimator: Any) -> bool:
+    """Whether it is given a frame: it knows names, or does not say of how many features an array would be."""
+    return hasattr(estimator, "feature_names_in_") or not hasattr(estimator, "n_features_in_")
+
+
+def _categories(estimator: Any, columns: tuple[str, ...]) -> tuple[tuple[str, pd.CategoricalDtype], ...]:
+    known = category_levels(estimator)
+    by_name = {_joined(column): column for column in columns}
+    return tuple(
+        (by_name[_joined(name)], pd.CategoricalDtype(list(values)))
+        for name, values in known.items() if _joined(name) in by_name
+    )  # fmt: skip
+
+
+def _joined(name: str) -> str:
+    """A column's name as LightGBM keeps it, which writes `_` for white space."""
+    return re.sub(r"\s", "_", name)
+
+
+def _columns(estimator: Any, policy: Policy, table: Table, views: Views) -> tuple[str, ...]:
     """The features: those the estimator names, else those of the policy, else every column but keys, label, weight."""
     data = policy.data
+    frame = next(iter(views.values())) if views else table.frame
+    shared = [str(name) for name in frame.columns]
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None:
-        lacking = [str(name) for name in names if name not in table.frame.columns]
+        by_name = {_joined(name): name for name in shared} | {name: name for name in shared}
+        lacking = [str(name) for name in names if str(name) not in by_name]
         if lacking:
             message = f"the estimator reads columns that the data do not have: {listing(lacking)}"
             raise ModelError(Complaint(message, WHERE))
-        return tuple(str(name) for name in names)
+        return tuple(by_name[str(name)] for name in names)
     keys = {data.id, data.person, data.label.column, data.weight}
-    columns = (*data.numeric, *data.categorical) or tuple(c for c in table.frame.columns if c not in keys)
+    columns = (*data.numeric, *data.categorical) or tuple(c for c in shared if c not in keys)
     expected = getattr(estimator, "n_features_in_", len(columns))
     if expected != len(columns):
         message = f"the estimator was fitted on {expected} features, the data give {len(columns)}"
@@ -190,23 +316,45 @@ def _columns(estimator: Any, policy: Policy, table: Table) -> tuple[str, ...]:
     return columns
 
 
-def _favourable(estimator: Any, policy: Policy, table: Table, *, fitted_here: bool) -> tuple[int, str]:
-    """Column of the favourable class in `predict_proba`, and the class in words."""
-    classes = [text_of(value) for value in getattr(estimator, "classes_", ())]
+def _favourable(
+    estimator: Any, policy: Policy, table: Table, views: Views, *, fitted_here: bool
+) -> tuple[int, tuple[str, ...]]:
+    """The favourable class's column in `predict_proba`, and the classes as texts."""
+    classes = tuple(text_of(value) for value in getattr(estimator, "classes_", ()))
     if fitted_here:
-        return classes.index("1"), f"1 (the label {policy.data.label.favourable})"
+        return classes.index("1"), classes
     stated = getattr(estimator, "favourable_class", None)
     wanted = policy.data.label.favourable if stated is None else stated
     matching = [place for place, text in enumerate(classes) if means(text, wanted)]
     values = levels(table.frame[policy.data.label.column])[1]
-    alike = len(classes) == 2 and all(any(_same(text, value) for text in classes) for value in values)
+    alike = len(classes) == 2 and all(any(_alike(text, value) for text in classes) for value in values)
     if len(classes) == 2 and len(matching) == 1 and (alike or stated is not None):
-        return matching[0], classes[matching[0]]
+        return matching[0], classes
+    owned = _owned_values(policy.data.label.column, table, views)
+    matching = [place for place, text in enumerate(classes) if _alike(text, owned.get(1.0))]
+    if len(classes) == 2 and len(matching) == 1 and _alike(classes[1 - matching[0]], owned.get(0.0)):
+        return matching[0], classes
     message = f"its classes are {listing(classes) or 'not stated'}, the label's values are {listing(values)}"
     hint = "fit it on the label as the file has it, or set `favourable_class` on the object"
     raise ModelError(Complaint(f"cannot tell which class is favourable: {message}", WHERE, hint))
 
 
-def _same(text: str, value: str) -> bool:
-    """Whether a class is a label value; False and True are also 0 and 1."""
-    return means(text, value) or {"true": "1", "false": "0"}.get(text.casefold()) == value
+def _owned_values(column: str, table: Table, views: Views) -> dict[float, str]:
+    """What the owner's frames hold where the label is favourable (1.0) and where it is not, if it is one value each."""
+    if not views or not all(column in view.columns for view in views.values()):
+        return {}
+    known = np.isfinite(table.label)
+    found: dict[float, set[str]] = {1.0: set(), 0.0: set()}
+    for split, view in views.items():
+        rows = table.rows(split)
+        for side in found:
+            found[side] |= set(levels(view[column].iloc[np.flatnonzero(known[rows] & (table.label[rows] == side))])[1])
+    return {side: next(iter(values)) for side, values in found.items() if len(values) == 1}
+
+
+def _alike(text: str, value: str | None) -> bool:
+    """Whether a class is a label value; False and True are also 0 and 1, however they are written."""
+    if value is None:
+        return False
+    words = {"true": "1", "false": "0"}
+    return means(text, value) or words.get(text.casefold(), text) == words.get(value.casefold(), value)

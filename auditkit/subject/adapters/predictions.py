@@ -16,12 +16,15 @@ import pandas as pd
 from auditkit.errors import Complaint, DataError, PolicyError
 from auditkit.policy.predicate import parse
 from auditkit.policy.schema import Policy
+from auditkit.subject.decisions import decisions_at, threshold_of
+from auditkit.subject.inputs import Answers
 from auditkit.subject.types import Floats, Subject, Table
 from auditkit.subject.values import levels, listing, means
 
 REASON = "there is no model: the policy brings recorded decisions only"
 EPSILON = float(np.finfo(np.float64).eps)
 Ask = Callable[[pd.DataFrame], Floats]
+Score = Callable[[pd.DataFrame], Answers]
 
 
 def open_subject(policy: Policy, table: Table, base: Path) -> Subject:
@@ -34,18 +37,20 @@ def open_subject(policy: Policy, table: Table, base: Path) -> Subject:
     model = policy.model
     frame = table.frame.iloc[table.rows("evaluation")]
     score = None if model.score is None else _score(model.score)
+    threshold: float | None = None
     if model.decision is not None:
-        decide, threshold, facts = _decision(model.decision, frame), None, [("Decision", model.decision)]
+        decide, facts = _decision(model.decision, frame), [("Decision", model.decision)]
     elif score is not None:
-        decide, threshold = _at_least(score, model.threshold), model.threshold
-        facts = [("Decision", f"{model.score} of at least {model.threshold:g}")]
+        threshold = threshold_of(model)
+        decide = _at_least(score, threshold)
+        facts = [("Decision", f"{model.score} of at least {threshold:g}")]
     else:
         raise PolicyError("the predictions adapter needs model.decision or model.score")
     answers = [part(frame) for part in (decide, score) if part is not None]
     return Subject(
         adapter="predictions",
         kind="recorded decisions" if score is None else "recorded decisions and scores",
-        digest=sha256(b"".join(answer.tobytes() for answer in answers)).hexdigest(),
+        digest=sha256(b"".join(answer.astype(np.float64).tobytes() for answer in answers)).hexdigest(),
         threshold=threshold,
         score=score,
         decide=decide,
@@ -98,9 +103,12 @@ def _refuse_unknown(unknown: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) ->
         raise DataError(Complaint(message, "model.decision", hint))
 
 
-def _score(column: str) -> Ask:
-    def score(frame: pd.DataFrame) -> Floats:
-        values = np.asarray(pd.to_numeric(frame[column], errors="coerce"), dtype=np.float64)
+def _score(column: str) -> Score:
+    def score(frame: pd.DataFrame) -> Answers:
+        numbers = pd.to_numeric(frame[column], errors="coerce")
+        # Of their own precision, in which they are held against the threshold.
+        own = next((kind for kind in (np.float16, np.float32) if numbers.dtype == kind), np.float64)
+        values: Answers = numbers.to_numpy(dtype=own)
         wrong = int((~((values >= 0) & (values <= 1))).sum())
         if wrong:
             message = f"{wrong:,} of {len(values):,} scores in {column!r} are missing, no number or outside 0 to 1"
@@ -111,15 +119,15 @@ def _score(column: str) -> Ask:
     return score
 
 
-def _at_least(score: Ask, threshold: float) -> Ask:
-    return lambda frame: (score(frame) >= threshold).astype(np.float64)
+def _at_least(score: Score, threshold: float) -> Ask:
+    return lambda frame: decisions_at(score(frame), threshold)
 
 
-def _loss(score: Ask) -> Callable[[pd.DataFrame, Floats], Floats]:
+def _loss(score: Score) -> Callable[[pd.DataFrame, Floats], Floats]:
     """-log of the probability given to the label, probabilities kept from 0 by one rounding unit."""
 
     def loss(frame: pd.DataFrame, label: Floats) -> Floats:
-        p = score(frame)
+        p = score(frame).astype(np.float64)
         right = np.where(label == 1.0, p, 1.0 - p)
         found: Floats = -np.log(np.clip(right, EPSILON, 1.0))
         return found

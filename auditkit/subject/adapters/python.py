@@ -5,11 +5,15 @@ arguments that gives one. The module is put in eval mode; its dtype and device a
 protocol is tried on a few records, and every breach is said with the shape that came: a loss that is reduced over the
 batch, or a record whose loss depends on its neighbours (batch normalisation in training mode), would make every later
 figure wrong.
+
+`tensors` and `train` are given what the owner's own code would read (`views`): a user's frames untouched, files as
+pandas reads them, changed only by what the policy states under data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard
 
@@ -21,8 +25,11 @@ from torch import Tensor, nn
 from auditkit.errors import Complaint, ModelError
 from auditkit.policy.schema import Policy
 from auditkit.subject import model
+from auditkit.subject.decisions import decisions_at, threshold_of
 from auditkit.subject.importing import WHERE, import_object, said
+from auditkit.subject.inputs import Answers, view_of
 from auditkit.subject.types import Floats, Gradient, Subject, Table
+from auditkit.subject.views import Asked, chosen_reading
 
 TRIED = 8
 METHODS = ("tensors", "loss", "favourable_score")
@@ -64,23 +71,39 @@ def follow(found: Any, policy: Policy, table: Table) -> Subject:
     Raises:
         ModelError: every breach that can be seen at once.
     """
-    first = table.rows("evaluation")[:TRIED]
-    subject = _follows(found, table.frame.iloc[first], table.label[first])
+    _require(found)
     features = (*policy.data.numeric, *policy.data.categorical)
-    return as_subject(subject, threshold=policy.model.threshold, features=features)
+    threshold = threshold_of(policy.model)
+    plain = as_subject(found, threshold=threshold, features=features)
+
+    def score(frame: pd.DataFrame) -> Answers:
+        return np.asarray(_ask("favourable_score", plain.score or plain.decide, frame))
+
+    def loss(frame: pd.DataFrame, label: Floats) -> Floats:
+        return np.asarray(_ask("loss", plain.loss or plain.decide, frame, label), dtype=np.float64)
+
+    reading = chosen_reading(table, policy.data, {}, Asked(score, loss, ()))
+    first = table.rows("evaluation")[:TRIED]
+    subject = _follows(found, view_of(reading.views, table, first), table.label[first])
+    return replace(
+        as_subject(subject, threshold=threshold, features=features), views=reading.views, checks=reading.checks,
+    )  # fmt: skip
 
 
 def as_subject(found: PythonSubject, *, threshold: float, features: tuple[str, ...]) -> Subject:
     """The subject of an object that follows the protocol."""
     module = found.module
+    halves = {parameter.dtype for parameter in module.parameters() if parameter.is_floating_point()}
+    # numpy has no bfloat16: its scores come as float32 numbers, and do not show where they are from.
+    precision = "bfloat16" if halves == {torch.bfloat16} else None
 
     def outputs(frame: pd.DataFrame, label: Floats) -> tuple[Tensor, Tensor]:
         inputs, targets = found.tensors(frame, label)
         with torch.no_grad():
             return module(*inputs), targets
 
-    def score(frame: pd.DataFrame) -> Floats:
-        return _numbers(found.favourable_score(outputs(frame, np.zeros(len(frame)))[0]))
+    def score(frame: pd.DataFrame) -> Answers:
+        return _in_own_precision(found.favourable_score(outputs(frame, np.zeros(len(frame)))[0]))
 
     train: Callable[[pd.DataFrame, Floats, torch.Generator], Subject] | None = None
     again = getattr(found, "train", None)
@@ -96,13 +119,14 @@ def as_subject(found: PythonSubject, *, threshold: float, features: tuple[str, .
         digest=model.digest(module),
         threshold=threshold,
         score=score,
-        decide=lambda frame: (score(frame) >= threshold).astype(np.float64),
+        decide=lambda frame: decisions_at(score(frame), threshold, precision=precision),
         loss=lambda frame, label: _numbers(found.loss(*outputs(frame, label))),
         features=features,
         parameters=sum(p.numel() for p in module.parameters()),
         gradient=Gradient(module, found.tensors, found.loss, found.favourable_score, found.weight_decay),
         train=train,
         recipe=(("L2 (λ)", _decay(found.weight_decay)),),
+        precision=precision,
     )
 
 
@@ -110,6 +134,12 @@ def _decay(weight_decay: float | Mapping[str, float]) -> str:
     if isinstance(weight_decay, Mapping):
         return ", ".join(f"{name}: {value:g}" for name, value in weight_decay.items())
     return f"{weight_decay:g}"
+
+
+def _in_own_precision(tensor: Tensor) -> Answers:
+    plain = tensor.detach().cpu()
+    found: Answers = (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+    return found
 
 
 def _numbers(tensor: Tensor) -> Floats:
@@ -125,12 +155,17 @@ def _ask(name: str, method: Callable[..., Any], *arguments: Any) -> Any:
         raise ModelError(Complaint(f"{name} failed: {said(error)}", WHERE)) from error
 
 
-def _follows(found: Any, frame: pd.DataFrame, label: Floats) -> PythonSubject:
-    """Try the protocol on a few records; the module is in eval mode afterwards."""
+def _require(found: Any) -> None:
+    """Everything that the protocol names is there; the module is in eval mode afterwards."""
     complaints = [Complaint(text, WHERE, "see auditkit.subject.adapters.python") for text in _lacks(found)]
     if complaints:
         raise ModelError(complaints)
     found.module.eval()
+
+
+def _follows(found: Any, frame: pd.DataFrame, label: Floats) -> PythonSubject:
+    """Try the protocol on a few records; the module is in eval mode afterwards."""
+    _require(found)
     losses = _try(found, frame, label)
     for row in range(min(2, len(label))):
         alone = _try(found, frame.iloc[row : row + 1], label[row : row + 1])

@@ -16,6 +16,7 @@ import torch
 from auditkit.errors import Complaint, ModelError
 from auditkit.policy.schema import Policy
 from auditkit.subject import model
+from auditkit.subject.decisions import decisions_at, threshold_of
 from auditkit.subject.fitted import Fitted, Recipe, fit_rows
 from auditkit.subject.store import load
 from auditkit.subject.types import Check, Floats, Gradient, Subject, Table
@@ -46,7 +47,7 @@ def open_subject(policy: Policy, table: Table, base: Path) -> Subject:
     if complaints:
         hint = "train it again with `auditkit train POLICY`, or state what it was trained with"
         raise ModelError([Complaint(text, f"model {folder.name!r}", hint) for text in complaints])
-    return as_subject(fitted, threshold=policy.model.threshold, digest=digest, checks=unfamiliar(fitted, table))
+    return as_subject(fitted, threshold=threshold_of(policy.model), digest=digest, checks=unfamiliar(fitted, table))
 
 
 def _differences(fitted: Fitted, policy: Policy, table: Table) -> list[str]:
@@ -126,7 +127,7 @@ def as_subject(
         digest=digest or model.digest(module),
         threshold=threshold,
         score=score,
-        decide=lambda frame: (score(frame) >= threshold).astype(np.float64),
+        decide=lambda frame: decisions_at(score(frame), threshold),
         loss=loss,
         features=fitted.encoding.columns,
         parameters=sum(p.numel() for p in module.parameters()),
