@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from auditkit.errors import Complaint, ModelError
+from auditkit.influence.diagnosis import first_line
 from auditkit.influence.problem import Problem, filled
 from auditkit.influence.refusals import require_finite
 
@@ -43,11 +44,9 @@ def output_terms(problem: Problem, outputs: Tensor, targets: Tensor) -> OutputTe
         NumericsError: values are not finite.
     """
     z = outputs.detach().to(torch.float64).requires_grad_()
-    aims = targets.to(torch.float64) if targets.is_floating_point() else targets
     with torch.enable_grad():
-        loss = problem.loss(problem.raw(z), aims)
-        if not loss.requires_grad:
-            raise ModelError("the loss does not depend on the outputs through differentiable operations")
+        loss = problem.losses(z, targets)
+        _require_attached(loss)
         (gradient,) = torch.autograd.grad(loss.sum(), z, create_graph=True)
         hessian = _hessian(gradient, z)
     require_finite(loss, "per-record loss")
@@ -64,13 +63,52 @@ def loss_gradient(problem: Problem, outputs: Tensor, targets: Tensor) -> tuple[T
             device, so callers check once, on what they return.
     """
     z = outputs.detach().to(torch.float64).requires_grad_()
-    aims = targets.to(torch.float64) if targets.is_floating_point() else targets
     with torch.enable_grad():
-        loss = problem.loss(problem.raw(z), aims)
-        if not loss.requires_grad:
-            raise ModelError("the loss does not depend on the outputs through differentiable operations")
+        loss = problem.losses(z, targets)
+        _require_attached(loss)
         (gradient,) = torch.autograd.grad(loss.sum(), z)
     return loss.detach().to(torch.float64), gradient
+
+
+def output_hessian(problem: Problem, outputs: Tensor, targets: Tensor) -> Tensor:
+    """[B, C, C] float64: W of each record at the outputs [B, C], whatever its sign.
+
+    Raises:
+        ModelError: see `output_terms`; an indefinite Hessian is not refused here. NumericsError: values not finite.
+    """
+    gradient, z = _attached_gradient(problem, outputs, targets)
+    hessian = _hessian(gradient, z)
+    require_finite(hessian, "Hessian of the loss in the outputs")
+    return hessian
+
+
+def slope_curvature(problem: Problem, outputs: Tensor, targets: Tensor, slope: Tensor) -> Tensor:
+    """[B, C] float64: W times the slope [B, C] of each record, where W is too large to be formed."""
+    gradient, z = _attached_gradient(problem, outputs, targets)
+    if not gradient.requires_grad:
+        return torch.zeros_like(z)
+    (curved,) = torch.autograd.grad(gradient, z, slope, allow_unused=True)
+    return filled(curved, z).detach()
+
+
+def _attached_gradient(problem: Problem, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """R [B, C] and z [B, C], float64, the first attached to the graph."""
+    z = outputs.detach().to(torch.float64).requires_grad_()
+    with torch.enable_grad():
+        loss = problem.losses(z, targets)
+        _require_attached(loss)
+        (gradient,) = torch.autograd.grad(loss.sum(), z, create_graph=True)
+    return gradient, z
+
+
+def _require_attached(loss: Tensor) -> None:
+    if not loss.requires_grad:
+        raise ModelError(
+            Complaint(
+                "the loss does not depend on the outputs through differentiable operations",
+                hint="it must not detach, round or leave torch (numpy) on the way",
+            )
+        )
 
 
 def _hessian(gradient: Tensor, z: Tensor) -> Tensor:
@@ -80,7 +118,15 @@ def _hessian(gradient: Tensor, z: Tensor) -> Tensor:
         return torch.zeros(*z.shape, z.shape[1], dtype=z.dtype, device=z.device)
     rows = []
     for c in range(z.shape[1]):
-        (row,) = torch.autograd.grad(gradient[:, c].sum(), z, retain_graph=True, allow_unused=True)
+        try:
+            (row,) = torch.autograd.grad(gradient[:, c].sum(), z, retain_graph=True, allow_unused=True)
+        except RuntimeError as reason:
+            raise ModelError(
+                Complaint(
+                    f"the loss cannot be differentiated twice in the outputs: {first_line(reason)}",
+                    hint="state it with operations whose second derivative torch knows (losses.binary, losses.softmax)",
+                )
+            ) from reason
         rows.append(filled(row, z))
     return torch.stack(rows, dim=1).detach()
 
@@ -95,13 +141,14 @@ def hessian_root(hessian: Tensor) -> Tensor:
         values, vectors = hessian[:, :, 0], torch.ones_like(hessian)
     else:
         values, vectors = torch.linalg.eigh((hessian + hessian.transpose(1, 2)) / 2)
-    scale = float(values.abs().max())
+    scale = float(values.abs().max()) if values.numel() else 0.0
     negative = int((values.min(dim=1).values < -_NEGATIVE * scale).sum())
     if negative:
         raise ModelError(
             Complaint(
                 f"the loss has an indefinite Hessian in the outputs for {negative} of {len(values)} records",
-                hint="the Gauss-Newton curvature needs a loss that is convex in the outputs",
+                hint="the Gauss-Newton curvature needs a loss that is convex in the outputs, such as a negative "
+                "log-likelihood in logits; give checkpoints for tracin, which needs no curvature",
             )
         )
     keep = values.max(dim=0).values > _NEGLIGIBLE * scale
@@ -112,9 +159,8 @@ def hessian_root(hessian: Tensor) -> Tensor:
 def third_derivative(problem: Problem, outputs: Tensor, targets: Tensor) -> Tensor:
     """[B, C, C, C] float64: d³l/dz³ of each record at the outputs [B, C], by autograd (C² backward passes)."""
     z = outputs.detach().to(torch.float64).requires_grad_()
-    aims = targets.to(torch.float64) if targets.is_floating_point() else targets
     with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(problem.loss(problem.raw(z), aims).sum(), z, create_graph=True)
+        (gradient,) = torch.autograd.grad(problem.losses(z, targets).sum(), z, create_graph=True)
         third = torch.zeros(*z.shape, z.shape[1], z.shape[1], dtype=z.dtype, device=z.device)
         for c in range(z.shape[1] if gradient.requires_grad else 0):
             (row,) = torch.autograd.grad(gradient[:, c].sum(), z, create_graph=True, allow_unused=True)

@@ -87,13 +87,12 @@ def record_quantity(
     problem: Problem, evaluation: Evaluation, quantity: Quantity, outputs: Tensor, targets: Tensor
 ) -> Tensor:
     """[B] loss, favourable score or another function of records with these outputs [B, C]."""
-    raw = problem.raw(outputs)
     if quantity == "loss":
-        return problem.loss(raw, targets)
+        return problem.losses(outputs, targets)
     function = evaluation.score if quantity == "score" else evaluation.others.get(quantity)
     if function is None:
         raise DataError(_unknown(quantity))
-    return function(raw)
+    return function(problem.raw(outputs))
 
 
 def _unknown(quantity: Quantity) -> str:

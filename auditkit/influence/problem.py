@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TypeAlias
 
@@ -23,7 +23,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from auditkit.errors import DataError, ModelError
+from auditkit.errors import AuditError, DataError, ModelError
+from auditkit.influence.diagnosis import UNUSABLE, loss_refusal, module_refusal
+from auditkit.influence.links import LINKS, Link, recognise
 from auditkit.influence.roots import RootColumns
 from auditkit.influence.shapes import checked_weights, rows_at_once, trailing_shape
 from auditkit.pieces import Keep, Nothing
@@ -36,6 +38,8 @@ Batch: TypeAlias = tuple[slice, Inputs, Tensor]
 
 _NOWHERE = Nothing()
 _ROOT = RootColumns()
+_IDENTITY = LINKS["identity"]
+_PROBE_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,8 @@ class Problem:
     """A few records, the same in every process, on which decisions that all must share are taken; None: the first."""
     keep: Keep = _NOWHERE
     """Where finished sums over all records are left."""
+    link: Link = _IDENTITY
+    """How the outputs of the module turn into those in which the loss is differentiated (`links`)."""
 
     @property
     def n(self) -> int:
@@ -116,16 +122,32 @@ class Problem:
         return torch.cat([p.reshape(-1) for p in self.parameters().values()]).to(torch.float64)
 
     def outputs(self, inputs: Inputs, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
-        """[B, C] outputs, at the trained parameters or at others."""
-        if parameters is None:
-            given: Tensor = self.module(*inputs)
-            return given.reshape(len(given), -1)
-        moved: Tensor = functional_call(self.module, dict(parameters), inputs)
-        return moved.reshape(len(moved), -1)
+        """[B, C] canonical outputs (`links`), at the trained parameters or at others."""
+        moving = {} if parameters is None else dict(parameters)
+        given: Tensor = functional_call(self.module, moving, inputs) if moving else self.module(*inputs)
+        return self.link.canonical(given).reshape(len(given), -1)
 
     def raw(self, outputs: Tensor) -> Tensor:
-        """[B, C] -> the shape in which the loss and the score expect outputs."""
-        return outputs.reshape(len(outputs), *self.trailing)
+        """[B, C] canonical outputs -> outputs as the module gives them, which the loss and the score expect."""
+        return self.link.mean(outputs.reshape(len(outputs), *self.trailing))
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """[B] l_n of records with these canonical outputs [B, C], in their precision.
+
+        Raises:
+            ModelError: the loss cannot be computed for them, or gives no tensor.
+        """
+        given = self.raw(outputs)
+        aims = targets.to(given.dtype) if targets.is_floating_point() else targets
+        try:
+            found: object = self.loss(given, aims)
+        except AuditError:
+            raise
+        except UNUSABLE as reason:
+            raise loss_refusal(given, aims, reason) from reason
+        if not isinstance(found, Tensor):
+            raise ModelError(f"the loss must give a tensor with one value per record; it gave {type(found).__name__}")
+        return found
 
     def cast(self, tensors: Sequence[Tensor]) -> Inputs:
         """Floating tensors in this problem's precision; integer tensors (category codes) as they are."""
@@ -188,10 +210,10 @@ def pose(
             chance, a loss that is not per record, an L2 for an unknown parameter, values that are not finite.
         DataError: rows that do not match in number, weights that are negative or not finite.
     """
-    from auditkit.influence.refusals import check_posed, check_training_mode
+    from auditkit.influence.refusals import check_module, check_posed
     from auditkit.influence.sharing import shared
 
-    check_training_mode(module)
+    check_module(module)
     own = _private_copy(module, dtype)
     trainable = {name: p for name, p in module.named_parameters() if p.requires_grad}
     if not trainable:
@@ -203,7 +225,10 @@ def pose(
         raise DataError(f"inputs {[len(t) for t in rows]} and targets {len(aims)} differ in rows, or are fewer than 2")
     # A fork keeps a module that draws at random (refused below) from disturbing the caller's random numbers.
     with torch.random.fork_rng(devices=[]):
-        trailing = trailing_shape(own, rows)
+        try:
+            trailing = trailing_shape(own, rows)
+        except UNUSABLE as reason:
+            raise module_refusal(module, inputs, dtype, reason) from reason
         known = root or RootColumns.of(int(processes.sum(torch.tensor(len(aims), device=aims.device))))
         problem = Problem(
             module=own,
@@ -219,7 +244,8 @@ def pose(
             root=known,
             keep=keep,
         )
-        check_posed(problem, every_loss=every_loss)
+        problem = linked(problem, processes)
+        check_posed(problem, every_loss=every_loss or problem.link.name == "logit")
     return shared(problem, processes)
 
 
@@ -228,7 +254,26 @@ def _private_copy(module: nn.Module, dtype: torch.dtype) -> nn.Module:
         own = copy.deepcopy(module).to(dtype).eval()
     except (RuntimeError, TypeError) as reason:
         raise ModelError(f"the module cannot be copied for the influence engine: {reason}") from reason
+    for layer in own.modules():
+        if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):
+            layer.sparse = False  # The same gradients, in the only layout that the engine reads.
     return own.requires_grad_(False)
+
+
+def linked(problem: Problem, processes: Processes) -> Problem:
+    """The problem with its outputs restated where the loss has a curvature, decided alike in all processes."""
+    rows = min(_PROBE_ROWS, len(problem.targets))
+    with torch.no_grad():
+        given = problem.outputs(tuple(t[:rows].clone() for t in problem.inputs))
+        outputs = given.reshape(rows, *problem.trailing).to(torch.float64)
+        link = recognise(problem.loss, outputs, problem.targets[:rows], tolerance=_rounding(problem.dtype))
+    votes = torch.tensor([name == link.name for name in LINKS], device=problem.targets.device).to(torch.int64)
+    unanimous = bool(processes.sum(votes).max() == processes.size)
+    return replace(problem, link=link) if unanimous else problem
+
+
+def _rounding(dtype: torch.dtype) -> float:
+    return 1e-8 if dtype == torch.float64 else 1e-4
 
 
 def _penalty(weight_decay: float | Mapping[str, float], layout: Layout) -> Tensor:

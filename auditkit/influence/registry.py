@@ -17,6 +17,8 @@ from auditkit.influence.estimators.kfac import Kfac
 from auditkit.influence.estimators.lissa import Lissa
 from auditkit.influence.estimators.logra import Logra
 from auditkit.influence.problem import Problem
+from auditkit.influence.straightness import check_curved
+from auditkit.result import Quality
 
 
 class Maker(Protocol):
@@ -55,11 +57,12 @@ _DERIVATIVES = 2**23
 
 @dataclass(frozen=True)
 class Choice:
-    """Which estimator, and why, in one sentence."""
+    """Which estimator, and why, in one sentence; and what its curvature rests on."""
 
     name: str
     estimator: Estimator
     why: str
+    quality: tuple[Quality, ...] = ()
 
 
 def choose(
@@ -80,7 +83,7 @@ def choose(
     and where forming and factorising its matrix, N C D² + D³/3 operations, takes more than `exact_operations`.
 
     Raises:
-        PolicyError: no estimator has this name.
+        PolicyError: no estimator has this name. ModelError: the loss has no curvature (`straightness`).
     """
     size = problem.layout.size
     if name == "auto":
@@ -99,4 +102,4 @@ def choose(
         why = "Named by the policy."
     if name not in ESTIMATORS:
         raise PolicyError(f"no influence estimator is called {name!r}; there are auto, {', '.join(sorted(ESTIMATORS))}")
-    return Choice(name, ESTIMATORS[name](damping=damping), why)
+    return Choice(name, ESTIMATORS[name](damping=damping), why, check_curved(problem))

@@ -11,9 +11,10 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from auditkit.errors import Complaint, DataError, ModelError, PolicyError
+from auditkit.errors import Complaint, DataError, ModelError, NumericsError, PolicyError
 from auditkit.influence.measures import Evaluation, Measure, state_evaluation
-from auditkit.influence.problem import Inputs, Loss, Problem, pose
+from auditkit.influence.problem import Inputs, Loss, Problem, batches, pose
+from auditkit.influence.refusals import check_module, check_saturation
 from auditkit.influence.registry import EXACT_PARAMETERS
 
 Rows: TypeAlias = tuple[Tensor | tuple[Tensor, ...], Tensor]
@@ -65,8 +66,9 @@ def device_of(device: str | torch.device, module: nn.Module) -> torch.device:
     """Where to compute; `auto` is where the module's parameters lie.
 
     Raises:
-        PolicyError: the device is unknown, absent or without float64.
+        PolicyError: the device is unknown, absent or without float64. ModelError: this is no module to compute with.
     """
+    check_module(module)
     if device == "auto":
         return next((p.device for p in module.parameters()), torch.device("cpu"))
     try:
@@ -178,7 +180,33 @@ def evaluation_of(problem: Problem, slices: Mapping[str, Rows], measure: Measure
     evaluation = state_evaluation(problem, inputs, torch.cat([aims for _, aims in found]), measures, others=others)
     for one in others.values():
         _check_score(problem, evaluation, one)
+    _check_finite(problem, evaluation, list(slices))
     return evaluation
+
+
+def _check_finite(problem: Problem, evaluation: Evaluation, names: list[str]) -> None:
+    """Refuse slices some of whose records have outputs or losses that are not finite."""
+    bad = []
+    asked = "loss" in evaluation.quantities()
+    with torch.no_grad():
+        for _, inputs, targets in batches(evaluation.inputs, evaluation.targets, problem.batch):
+            outputs = problem.outputs(inputs)
+            losses = problem.losses(outputs, targets) if asked else outputs.sum(1)
+            bad.append(~torch.isfinite(losses))
+            if asked:
+                check_saturation(problem, outputs, losses, "the slices' records")
+    wrong = torch.cat(bad).to(torch.float64)
+    counts = [int(((measure.weights != 0) * wrong).sum()) for measure in evaluation.measures]
+    complaints = [
+        Complaint(
+            f"slice {name!r}: {'losses' if asked else 'outputs'} of {count:,} records are not finite",
+            hint="their inputs or targets hold inf or NaN, or lie outside what the loss takes",
+        )
+        for name, count in zip(names, counts, strict=True)
+        if count
+    ]
+    if complaints:
+        raise NumericsError(complaints)
 
 
 def _check_score(problem: Problem, evaluation: Evaluation, favourable: Score) -> None:

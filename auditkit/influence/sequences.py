@@ -112,9 +112,8 @@ def _split(problem: Problem) -> tuple[int, int]:
 def _differentiated(problem: Problem, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The loss's gradient [B, T, C] in the outputs z [B, T, C], and z; float64, attached to the graph."""
     z = outputs.detach().to(torch.float64).view(len(outputs), *_split(problem)).requires_grad_()
-    aims = targets.to(torch.float64) if targets.is_floating_point() else targets
     with torch.enable_grad():
-        loss = problem.loss(problem.raw(z), aims)
+        loss = problem.losses(z, targets)
         if not loss.requires_grad:
             raise ModelError("the loss does not depend on the outputs through differentiable operations")
         (gradient,) = torch.autograd.grad(loss.sum(), z, create_graph=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from auditkit.errors import DataError, ModelError
+from auditkit.errors import Complaint, DataError, ModelError
 from auditkit.influence.roots import RootColumns
 
 _NUMBERS = 2**23
@@ -22,11 +22,19 @@ def trailing_shape(module: nn.Module, inputs: Sequence[Tensor]) -> tuple[int, ..
     """
     rows = min(2, len(inputs[0]))
     with torch.no_grad():
-        given = module(*(t[:rows] for t in inputs))
+        given = module(*(t[:rows].clone() for t in inputs))
     if not isinstance(given, Tensor) or given.ndim not in (1, 2, 3) or len(given) != rows:
         shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
         raise ModelError(
             f"the module must give outputs [B], [B, C] or [B, T, C] for B records; for {rows} it gave {shape}"
+        )
+    if not given.is_floating_point():
+        kind = str(given.dtype).removeprefix("torch.")
+        raise ModelError(
+            Complaint(
+                f"the module's outputs are {kind}, not real numbers that a loss can be differentiated in",
+                hint="give logits or other scores, not decisions, counts or complex numbers",
+            )
         )
     return tuple(given.shape[1:])
 

@@ -12,6 +12,7 @@ from auditkit.influence.measures import Evaluation, objective_gradient
 from auditkit.influence.models import Combined
 from auditkit.influence.problem import Problem
 from auditkit.influence.quality import convergence, coverage, left_out, step_form
+from auditkit.influence.refusals import explained
 from auditkit.influence.registry import SOURCES, choose
 from auditkit.influence.renormalised import RemovalForm, renormalise
 from auditkit.influence.scoring import Scores, score
@@ -43,6 +44,11 @@ def of_one_model(
     Raises:
         PolicyError, ModelError, NumericsError: see `registry.choose`, the estimators and `scoring.score`.
     """
+    with explained(problem):
+        return _of_one_model(problem, evaluation, way, shares)
+
+
+def _of_one_model(problem: Problem, evaluation: Evaluation, way: Way, shares: Sequence[float]) -> list[Combined]:
     choice = choose(problem, way.estimator, way.damping)
     why = choice.why if way.estimator == "auto" else "Named by the caller."
     chosen = Quality(name="estimator", value=None, text=f"{choice.name}. {why} Source: {SOURCES[choice.name]}.")
@@ -54,6 +60,7 @@ def of_one_model(
         decay = weight_decay(problem, gradient) if decay is None else decay
         quality = (
             chosen,
+            *choice.quality,
             settled,
             coverage(problem, curvature),
             *convergence(problem, curvature, scores, gradient),

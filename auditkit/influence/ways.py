@@ -21,6 +21,7 @@ from auditkit.influence.models import State
 from auditkit.influence.pooled import kept_scores
 from auditkit.influence.problem import Problem
 from auditkit.influence.quality import assess_quality
+from auditkit.influence.refusals import explained
 from auditkit.influence.registry import SOURCES, choose
 from auditkit.influence.scoring import Scores
 from auditkit.influence.settling import settle_between
@@ -83,11 +84,13 @@ def of_audited(
     """
     choice = choose(problem, estimator, damping)
     shares = (1.0,) if rank is None else BETWEEN
-    ways = settle_between(problem, choice.estimator.fit(problem), damping, shares=shares)
-    tried = [kept_scores(problem, way, evaluation, Under(keep, f"damping-{k}")) for k, (way, _) in enumerate(ways)]
+    with explained(problem):
+        ways = settle_between(problem, choice.estimator.fit(problem), damping, shares=shares)
+        tried = [kept_scores(problem, way, evaluation, Under(keep, f"damping-{k}")) for k, (way, _) in enumerate(ways)]
     best, ranked = _best(tried, rank)
     (curvature, settled), scores = ways[best], tried[best]
-    quality = (settled, *ranked, *assess_quality(problem, curvature, evaluation, scores, minimum=minimum))
+    said = assess_quality(problem, curvature, evaluation, scores, minimum=minimum)
+    quality = (settled, *choice.quality, *ranked, *said)
     return Found(
         name=choice.name, why=choice.why, source=SOURCES[choice.name], damping=max(curvature.damping.values()),
         covered=curvature.covered, effects=scores.effects, self_influence=scores.self_influence, quality=quality,

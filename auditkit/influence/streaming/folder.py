@@ -100,7 +100,7 @@ def key_of(problem: Problem, evaluation: Evaluation, table: str, settings: Mappi
     tried = problem.first(_TRIED)
     with torch.no_grad():
         outputs = problem.outputs(tried)
-        losses = problem.loss(problem.raw(outputs), problem.targets[: len(outputs)])
+        losses = problem.losses(outputs, problem.targets[: len(outputs)])
     tensors = {f"state {name}": value for name, value in problem.module.state_dict().items()}
     tensors |= {f"input {k}": t for k, t in enumerate((*tried, problem.targets, problem.weights))}
     tensors |= {f"slice input {k}": t for k, t in enumerate((*evaluation.inputs, evaluation.targets))}

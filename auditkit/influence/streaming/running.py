@@ -204,6 +204,7 @@ def fit(
     why = choice.why if settings.estimator == "auto" else "Named by the caller."
     quality = (
         Quality(name="estimator", value=None, text=f"{choice.name}. {why} Source: {SOURCES[choice.name]}."),
+        *choice.quality,
         damping,
         coverage(problem, curvature),
         rests,
