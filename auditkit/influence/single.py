@@ -11,7 +11,7 @@ from auditkit.influence.decay import weight_decay
 from auditkit.influence.measures import Evaluation, objective_gradient
 from auditkit.influence.models import Combined
 from auditkit.influence.problem import Problem
-from auditkit.influence.quality import convergence, coverage, left_out, step_form
+from auditkit.influence.quality import convergence, coverage, left_out, self_influence_check, step_form
 from auditkit.influence.registry import SOURCES, choose
 from auditkit.influence.renormalised import RemovalForm, renormalise
 from auditkit.influence.scoring import Scores, score
@@ -59,6 +59,7 @@ def of_one_model(
             *convergence(problem, curvature, scores, gradient),
             decay,
             step_form(curvature, scores),
+            *self_influence_check(scores),
             *left_out(scores),
             *curvature.quality(),
             *scores.quality,
