@@ -1,16 +1,21 @@
 """Squared lengths gᵀ H⁻¹ g of single records' gradients g = d aᵀ under one inverted block, for whole batches.
 
-    sum_jk (d Q_G)_j² M_jk (a Q_A)_k²,      M the inverse block in the eigenbasis          (exact)
-                                            M ≈ sum_r u_r v_rᵀ                             (compressed)
+    sum_jk (d Q_G)_j² M_jk (a Q_A)_k²,      M the inverse block in the eigenbasis          (whole)
+                                            M ≈ sum_r u_r v_rᵀ                             (in few terms)
 
-M is a smooth function of two falling spectra, so a few terms carry it: what is cut is M in the norm in which it meets
-records, each row weighted by E (d Q_G)_j² and each column by E (a Q_A)_k². That leaves the two rotations, which may be
-taken in bfloat16: the lengths are sums of squares, in which roundings average out.
+All factors but u and v are squares or positive, so what the few terms leave out of a record is at most the largest
+relative error of an entry of M, max |M − sum_r u_r v_rᵀ|_jk / M_jk, whatever the record: a bound for every record, not
+for a sample of them. Terms are those of M in the scale p_j q_k in which its rows and columns have entries around 1, so
+that small entries are met as well as large ones; a few suffice because M is a smooth function of two falling spectra.
+The error of rounding is bounded likewise: by the sum of the terms' absolute values over the entry.
 
-Where the bias has an L2 of its own, sum_j (d Q_G)_j² s_j ((a Q_A) · (M q)_j)² goes off (`kronecker`), in full.
+Where the bias has an L2 of its own, sum_j (d Q_G)_j² s_j ((a Q_A) · (M q)_j)² goes off (`kronecker`), in full. What is
+left is at least the (1 + rho qᵀ M q)-th part of the first sum, and the bound on the error grows by that factor.
 
-Source: George et al. 2018 for the eigenbasis. Wrong when: as `ekfac` and `kfac`; the error of the compressed form is
-measured by `rehearsal`.
+Every length also has a bound from above that costs nothing: 0 <= gᵀ H⁻¹ g <= mu |d|² |a|², mu the largest eigenvalue of
+the inverse block (at most 1 over damping plus L2).
+
+Source: George et al. 2018 for the eigenbasis. Wrong when: as `ekfac` and `kfac`.
 """
 
 from __future__ import annotations
@@ -22,8 +27,8 @@ from torch import Tensor
 
 from auditkit.influence.kronecker import Block
 
-_SPREAD = 3.0
-"""How far a record's length lies from its mean by the entries that were cut, in multiples of their weighted norm."""
+_ROUNDING = 8
+"""Roundings of one product of a row with a term, in units of the last place, that the bound allows for."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class OwnLength:
     """One block, in the form in which rows meet it."""
 
     left: Tensor
-    """[o, o] Q_G, in the precision of the rotations."""
+    """[o, o] Q_G, in the precision of the rows."""
     right: Tensor | None
     """[i, i] Q_A, likewise; None is the identity."""
     inverse: tuple[Tensor, Tensor] | None
@@ -42,74 +47,79 @@ class OwnLength:
     """[i, o] (M q)ᵀ where the bias has an L2 of its own."""
     scale: Tensor | None
     """[o] rho over its denominator."""
+    largest: float
+    """Largest eigenvalue of the inverse block, or a number above it."""
+    growth: float
+    """By how much an error of the first sum counts for more in the length."""
+    error: float
+    """Largest relative error that any record's length can have from what this form leaves out and rounds."""
 
     @staticmethod
     def of(block: Block, dtype: torch.dtype) -> OwnLength:
-        """Exact, from a float64 block, for rows of this precision."""
+        """Whole, from a float64 block, for rows of this precision."""
         inverse, right, pulled, scale = block.inverse, block.basis.right, None, None
+        largest, growth = float(inverse.max()), 1.0
         if block.bias_excess:
             row = block.bias_row
+            denominator = 1 + block.bias_excess * (inverse @ row.square())
             pulled = (inverse * row).T.to(dtype).contiguous()
-            scale = (block.bias_excess / (1 + block.bias_excess * (inverse @ row.square()))).to(dtype)
+            scale = (block.bias_excess / denominator).to(dtype)
+            if block.bias_excess > 0:
+                growth = float(denominator.max())
+            else:  # a weaker penalty on the bias lifts the inverse by a term of rank one
+                lift = -block.bias_excess / denominator * (inverse * row).square().sum(1)
+                largest = float((inverse.amax(1) + lift).max())
         turned = None if right is None else right.to(dtype)
-        return OwnLength(block.basis.left.to(dtype), turned, None, inverse.T.to(dtype).contiguous(), pulled, scale)
+        whole, error = inverse.T.to(dtype).contiguous(), growth * _ROUNDING * torch.finfo(dtype).eps
+        return OwnLength(block.basis.left.to(dtype), turned, None, whole, pulled, scale, largest, growth, error)
 
-    def lengths(self, inputs: Tensor, gradients: Tensor) -> Tensor:
-        """[B] for inputs [B, i] and loss gradients [B, o], in their precision."""
-        low, dtype = self.left.dtype, inputs.dtype
-        a = inputs if self.right is None else (inputs.to(low) @ self.right).to(dtype)
-        outer = (gradients.to(low) @ self.left).to(dtype).square_()
-        if self.pulled is None or self.scale is None:
-            return self._quadratic(a, outer)
-        off = (a @ self.pulled).square_() * self.scale
-        return self._quadratic(a, outer) - _dot(off, outer)
-
-    def _quadratic(self, a: Tensor, outer: Tensor) -> Tensor:
+    def lengths(self, inputs: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
+        """Lengths [B] and their upper bounds [B], for inputs [B, i] and loss gradients [B, o], in their precision."""
+        a = inputs if self.right is None else inputs @ self.right
+        outer = (gradients @ self.left).square_()
+        off = None if self.pulled is None or self.scale is None else (a @ self.pulled).square_() * self.scale
         inner = a.square()
+        most = self.largest * inner.sum(1) * outer.sum(1)
         if self.inverse is None:
-            return _dot(outer, inner @ self.whole)
-        u, v = self.inverse
-        return _dot(outer @ u, inner @ v)
+            found = _dot(outer, inner @ self.whole)
+        else:
+            found = _dot(outer @ self.inverse[0], inner @ self.inverse[1])
+        if off is not None:
+            found = found - _dot(off, outer)
+        return found.clamp_(min=0).minimum(most), most
 
-    def compressed(self, inputs: Tensor, gradients: Tensor, allowed: float, rotations: torch.dtype) -> OwnLength:
-        """With the fewest terms of M that leave out no more than `allowed` of a record's mean length.
+    def compressed(self, allowed: float) -> OwnLength:
+        """In the fewest terms of M by which no record's length is off by more than `allowed` of itself.
 
-        Args:
-            inputs: [i, i] second moment of the inputs. gradients: [o, o] that of the loss gradients.
-            allowed: of the sum over all layers, in the unit of the lengths. rotations: their precision.
+        The same form where they are no fewer products than M.
         """
-        x, y = self._squares(inputs, gradients)
-        whole = self.whole.to(torch.float64).T
-        weighted = x.unsqueeze(1) * whole * y
-        # The squares of the singular values are enough: terms that rounding would blur are far below what is allowed.
-        energy, u = torch.linalg.eigh(weighted @ weighted.T)
-        energy, u = energy.flip(0).clamp(min=0), u.flip(1)
-        beyond = energy.flip(0).cumsum(0).flip(0).sqrt() * _SPREAD
-        terms = max(1, int((beyond > allowed).sum()))
-        turned = replace(
-            self, left=self.left.to(rotations), right=None if self.right is None else self.right.to(rotations)
-        )
-        outputs, width = whole.shape
-        if terms * (outputs + width) >= outputs * width:
-            return turned
-        empty_x, empty_y = (torch.where(t > 0, 1 / t, 0.0) for t in (x, y))
+        entries = self.whole.to(torch.float64).T
+        logs = entries.log()  # of positive numbers: `Block` refuses others
+        rows = (logs.amax(1, keepdim=True) + logs.amin(1, keepdim=True)) / 2
+        columns = ((logs - rows).amax(0, keepdim=True) + (logs - rows).amin(0, keepdim=True)) / 2
+        p, q = rows.exp(), columns.exp()
+        u, values, v = torch.linalg.svd(entries / p / q, full_matrices=False)
+        left, right = u * values * p, v.T * q.T
+        few, many = 1, (entries.numel() - 1) // sum(entries.shape)
+        if many < 1 or self._terms(entries, left, right, many).error > allowed:
+            return self
+        while few < many:
+            middle = (few + many) // 2
+            if self._terms(entries, left, right, middle).error <= allowed:
+                many = middle
+            else:
+                few = middle + 1
+        return self._terms(entries, left, right, many)
+
+    def _terms(self, entries: Tensor, left: Tensor, right: Tensor, count: int) -> OwnLength:
+        """This form in the first `count` terms, with its largest error over all entries."""
         dtype = self.whole.dtype
-        pair = (u[:, :terms] * empty_x.unsqueeze(1), weighted.T @ u[:, :terms] * empty_y.unsqueeze(1))
-        return replace(turned, inverse=(pair[0].to(dtype).contiguous(), pair[1].to(dtype).contiguous()))
-
-    def mean(self, inputs: Tensor, gradients: Tensor) -> float:
-        """Mean length over records with these second moments, if inputs and gradients were independent."""
-        x, y = self._squares(inputs, gradients)
-        return float(x @ self.whole.to(torch.float64).T @ y)
-
-    def _squares(self, inputs: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean squares [o] and [i] along the eigenvectors."""
-        left = self.left.to(torch.float64)
-        x = torch.linalg.vecdot(left, gradients @ left, dim=0).clamp(min=0)
-        if self.right is None:
-            return x, inputs.diagonal()
-        right = self.right.to(torch.float64)
-        return x, torch.linalg.vecdot(right, inputs @ right, dim=0).clamp(min=0)
+        u, v = left[:, :count].to(dtype).contiguous(), right[:, :count].to(dtype).contiguous()
+        wide_u, wide_v = u.to(torch.float64), v.to(torch.float64)
+        lost = (entries - wide_u @ wide_v.T).abs()
+        rounding = _ROUNDING * torch.finfo(dtype).eps * (wide_u.abs() @ wide_v.abs().T)
+        error = self.growth * float(((lost + rounding) / entries).max())
+        return replace(self, inverse=(u, v), error=error)
 
 
 def _dot(left: Tensor, right: Tensor) -> Tensor:

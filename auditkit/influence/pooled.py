@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from auditkit.influence.bounds import OwnCheck
 from auditkit.influence.curvature import Curvature
 from auditkit.influence.iterative import IterativeCurvature
 from auditkit.influence.measures import Evaluation
@@ -18,10 +19,12 @@ from auditkit.influence.models import Combined
 from auditkit.influence.problem import Problem
 from auditkit.influence.scoring import Scores, score
 from auditkit.pieces import Keep
+from auditkit.processes import Processes
 from auditkit.result import Quality
 
 _RECORDS = ("effects", "self_influence", "leverage", "plain_self")
 _FACTS = ("form", "second_order", "capped", "unsettled")
+_COUNTS = ("outside", "recomputed", "left")
 _NOTE = "journal."
 _INVERSE = "_inverse"
 
@@ -35,8 +38,17 @@ def pooled(problem: Problem, scores: Scores) -> Scores:
     effects, own, leverage, plain = (processes.rows(getattr(scores, name)) for name in _RECORDS)
     return replace(
         scores, effects=effects, self_influence=own, leverage=leverage, plain_self=plain,
-        capped=int(counts[0]), unsettled=int(counts[1]),
+        capped=int(counts[0]), unsettled=int(counts[1]), check=pooled_check(processes, scores.check),
     )  # fmt: skip
+
+
+def pooled_check(processes: Processes, check: OwnCheck | None) -> OwnCheck | None:
+    """What is known of the self-influence of the records of all processes."""
+    if check is None or processes.size == 1:
+        return check
+    counts = processes.sum(torch.tensor([getattr(check, name) for name in _COUNTS])).tolist()
+    worst = float(processes.maximum(torch.tensor([check.error], dtype=torch.float64))[0])
+    return replace(check, error=worst, **dict(zip(_COUNTS, counts, strict=True)))
 
 
 def kept_scores(problem: Problem, curvature: Curvature, evaluation: Evaluation, keep: Keep) -> Scores:
@@ -80,6 +92,7 @@ def _to_arrays(scores: Scores) -> dict[str, NDArray[Any]]:
     if scores.gradient is not None:
         arrays["gradient"] = scores.gradient.cpu().numpy()
     told = {name: getattr(scores, name) for name in _FACTS} | {"said": [one.model_dump() for one in scores.quality]}
+    told |= {"check": None if scores.check is None else asdict(scores.check)}
     return arrays | {"told": np.frombuffer(json.dumps(told).encode(), dtype=np.uint8)}
 
 
@@ -92,7 +105,9 @@ def _from_arrays(arrays: dict[str, NDArray[Any]], problem: Problem) -> Scores:
     }
     effects, own, leverage, plain = (found[name] for name in _RECORDS)
     said = tuple(Quality.model_validate(one) for one in told.pop("said"))
-    return Scores(effects, own, leverage, plain, gradient=found.get("gradient"), quality=said, **told)
+    check = told.pop("check")
+    check = None if check is None else OwnCheck(**check)
+    return Scores(effects, own, leverage, plain, gradient=found.get("gradient"), quality=said, check=check, **told)
 
 
 def _remembered(curvature: Curvature) -> dict[str, NDArray[Any]]:

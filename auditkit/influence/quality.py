@@ -32,6 +32,7 @@ def assess_quality(
         sensitivity(problem, curvature, evaluation, scores.form),
         *curvature.quality(),
         *scores.quality,
+        *self_influence_check(scores, minimum=minimum),
         *left_out(scores, minimum=minimum),
     )
 
@@ -53,29 +54,43 @@ def convergence(
     removing a typical record would move it, and the theory behind the scores holds less well.
     """
     weights = problem.processes.rows(problem.weights)
-    typical = float((scores.plain_self * weights / problem.n).mean()) ** 0.5
+    typical = float((scores.plain_self * weights / problem.n).mean())
     return from_optimum(curvature, objective_gradient(problem) if gradient is None else gradient, typical)
 
 
 def from_optimum(curvature: Curvature, gradient: Tensor, typical: float) -> tuple[Quality, Quality]:
-    """The figures of `convergence` from the gradient of F [D] and the typical length of a single record's step."""
-    ahead = float(gradient @ curvature.solve(gradient.unsqueeze(1))[:, 0]) ** 0.5
-    distance = ahead / typical if typical > 0 else float("inf")
-    norm = float(gradient.norm())
-    warns = not distance <= CONVERGED
-    beyond = "above" if warns else "not above"
-    return (
-        Quality(name="gradient norm", value=norm, text="Norm of the training objective's gradient; 0 at an optimum."),
-        Quality(
-            name="distance to optimum",
-            value=distance if np.isfinite(distance) else None,
-            text=(
-                f"Distance of the model from the optimum of its training objective, in multiples of the step that "
-                f"removing one typical record takes; {beyond} the stated limit of {CONVERGED:g}."
-            ),
-            warns=warns,
-        ),
+    """The figures of `convergence` from the gradient of F [D] and the mean squared length of a single record's step."""
+    ahead = float(gradient @ curvature.solve(gradient.unsqueeze(1))[:, 0])
+    what = "Distance of the model from the optimum of its training objective, in multiples of the step that removing "
+    what += "one typical record takes"
+    norm = Quality(
+        name="gradient norm",
+        value=float(gradient.norm()),
+        text="Norm of the training objective's gradient; 0 at an optimum.",
     )
+    return norm, distance_to_optimum(ahead, typical, what)
+
+
+def distance_to_optimum(ahead: float, typical: float, what: str) -> Quality:
+    """The row `distance to optimum` from two squared lengths under an inverse curvature.
+
+    A squared length below 0, which only an inverse that is not positive definite gives, has no root: there is then no
+    distance, and the row says so.
+
+    Args:
+        ahead: of the gradient of F. typical: of one record's step, on average. what: the figure, in words.
+    """
+    name = "distance to optimum"
+    if not (np.isfinite(ahead) and np.isfinite(typical) and ahead >= 0 and typical >= 0):
+        text = f"{what}: not known, because the inverse curvature gives a squared length below 0 or none."
+        return Quality(name=name, value=None, text=text, warns=True)
+    if typical == 0:
+        text = f"{what}: not known, because no record's removal takes a step."
+        return Quality(name=name, value=None, text=text, warns=ahead > 0)
+    distance = float(np.sqrt(ahead / typical))
+    warns = not distance <= CONVERGED
+    text = f"{what}; {'above' if warns else 'not above'} the stated limit of {CONVERGED:g}."
+    return Quality(name=name, value=distance if np.isfinite(distance) else None, text=text, warns=warns)
 
 
 def step_form(curvature: Curvature, scores: Scores) -> Quality:
@@ -117,6 +132,13 @@ def rank_overlap(here: Tensor, there: Tensor, *, count: int) -> Tensor:
         for a in (here, there)
     ]
     return (tops[0] & tops[1]).sum(0).to(torch.float64) / count
+
+
+def self_influence_check(scores: Scores, *, minimum: int = 1) -> tuple[Quality, ...]:
+    """What is known of every record's self-influence (`bounds`); nothing where it was not asked for."""
+    if scores.check is None:
+        return ()
+    return (scores.check.quality(len(scores.self_influence), minimum=minimum),)
 
 
 def left_out(scores: Scores, *, minimum: int = 1) -> tuple[Quality, ...]:

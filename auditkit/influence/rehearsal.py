@@ -1,20 +1,20 @@
-"""What a pass may leave out, tried on a sample of records before the pass, and the error that this costs.
+"""What a pass may leave out, and the error that this costs.
 
-The sample is chosen by content (`sampling`), so it does not depend on the order of rows or on batches. Part of it gives
-the second moments that weigh a truncation, the rest measures: scores of the pass as it will be run against scores
-recomputed in float64 with nothing left out. A form is taken only if its measured error is within `_MARGIN` of the
-tolerance; else the next more exact one is tried, and the last one leaves nothing out. Slices and self-influence are
-tried apart.
+Slices are tried on a sample of records before the pass. The sample is chosen by content (`sampling`), so it does not
+depend on the order of rows or on batches. Part of it gives the second moments that weigh a truncation, the rest
+measures: scores of the pass as it will be run against scores recomputed in float64 with nothing left out. A form is
+taken only if its measured error is within `_MARGIN` of the tolerance; else the next more exact one is tried, and the
+last one leaves nothing out. What may be left out of them: directions of a layer's slices (`compression`) and, where the
+processor has bfloat16, the last bits of the factors of these products.
 
-What may be left out: directions of a layer's slices (`compression`), terms of its inverse block (`lengths`), and, where
-the processor has bfloat16, the last bits of the factors of these products.
+Self-influence is used record by record, the largest first, so a sample decides nothing there: terms of an inverse block
+are left out only as far as no record whatever can be off by more than `_MARGIN` of the tolerance (`lengths`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import product
 
 import torch
 from torch import Tensor
@@ -33,8 +33,8 @@ _MARGIN = 0.75
 """Share of the tolerance that the error measured on the sample may take, because all records may have more."""
 _BUDGETS = (4.0, 2.0, 1.0, 0.5, 0.25, 0.1)
 """Share of the squared tolerance that may be left out on either side of all layers, tried in this order."""
-_TERMS = (0.1, 0.01, 0.0)
-"""Share of the tolerance that the terms left out of the inverse blocks may take, tried in this order."""
+_DECOMPOSE = 30
+"""Products that decomposing an inverse block costs for each of its entries and each unit of its smaller width."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ def rehearse(sweep: Sweep, gradients: Tensor, *, tolerance: float) -> Trial:
 
     Args:
         sweep: with nothing left out. gradients: [D, S] what its directions were solved from.
-        tolerance: largest relative error ‖ŝ − s‖ / ‖s‖ of a column, and of self-influence; 0 leaves nothing out.
+        tolerance: largest relative error ‖ŝ − s‖ / ‖s‖ of a column, and of any record's self-influence; 0 leaves
+            nothing out.
     """
     compress = tolerance > 0 and _heavy(sweep.problem, sweep)
     if sweep.problem.dtype == torch.float64 and sweep.curvature.quarter is None and not compress:
@@ -62,10 +63,9 @@ def rehearse(sweep: Sweep, gradients: Tensor, *, tolerance: float) -> Trial:
         if sample.scores_with(contractions) <= _MARGIN * tolerance:
             found, words = replace(found, contractions={**sweep.contractions, **contractions}), [what]
             break
-    for own, what in _own_forms(sample, tolerance) if compress and sweep.own else ():
-        if sample.lengths_with(own) <= _MARGIN * tolerance:
-            found, words = replace(found, own={**sweep.own, **own}), [*words, what]
-            break
+    if compress and sweep.own:
+        own, terms = _own_forms(sweep, tolerance)
+        found, words = replace(found, own={**sweep.own, **own}), [*words, *terms]
     return Trial(found, (*said, _compression(sample, found, words, tolerance)))
 
 
@@ -116,27 +116,24 @@ def _cheapest(
     return total, form, "slices of " + ", ".join(words)
 
 
-def _own_forms(sample: Sample, tolerance: float) -> Iterator[tuple[Mapping[str, OwnLength], str]]:
-    """Forms of the own lengths of the heavy sites, cheapest first."""
-    sweep = sample.sweep
-    single = {name: form for name, form in sweep.own.items() if 2 * sweep.problem.n * form.whole.numel() > WORTHWHILE}
-    mean = sum(form.mean(*sample.moments[name]) for name, form in sweep.own.items())
-    dtype = sweep.problem.dtype
-    low = bfloat16_pays(sweep.directions.device) and dtype != torch.float64
-    for rotations, share in product((torch.bfloat16, dtype) if low else (dtype,), _TERMS):
-        allowed = share * tolerance * mean
-        forms = {name: own.compressed(*sample.moments[name], allowed, rotations) for name, own in single.items()}
-        terms = ", ".join(f"{name} in {len(f.inverse[0].T)}" for name, f in forms.items() if f.inverse is not None)
-        words = f"inverse blocks in few terms ({terms})" if terms else "inverse blocks whole"
-        if forms:
-            yield forms, words + (", rotations in bfloat16" if rotations != dtype else "")
+def _own_forms(sweep: Sweep, tolerance: float) -> tuple[dict[str, OwnLength], list[str]]:
+    """Inverse blocks in few terms, of the layers where that pays, and words."""
+    forms = dict[str, OwnLength]()
+    for name, form in sweep.own.items():
+        products, narrow = 2 * sweep.problem.n * form.whole.numel(), min(form.whole.shape)
+        if products > max(WORTHWHILE, _DECOMPOSE * form.whole.numel() * narrow):
+            short = form.compressed(_MARGIN * tolerance)
+            if short.inverse is not None:
+                forms[name] = short
+    terms = ", ".join(f"{name} in {len(form.inverse[0].T)}" for name, form in forms.items() if form.inverse is not None)
+    return forms, [f"inverse blocks in few terms ({terms})"] if terms else []
 
 
 def _precision(sample: Sample) -> tuple[Quality, ...]:
     sweep = sample.sweep
     if sweep.problem.dtype == torch.float64:
         return ()
-    effects, own = sample.scores_with({}), sample.lengths_with({}) if sweep.own else 0.0
+    effects, own = sample.scores_with({}), sample.lengths_with({})[0] if sweep.own else 0.0
     name = str(sweep.problem.dtype).removeprefix("torch.")
     text = (
         f"Passes run in {name}. Against {len(sample.true_scores):,} records recomputed in float64, the scores of the "
@@ -168,15 +165,16 @@ def uncompressed(tolerance: float) -> Quality:
 def _compression(sample: Sample, found: Sweep, words: list[str], tolerance: float) -> Quality:
     before = sample.sweep
     effects = sample.scores_with({n: c for n, c in found.contractions.items() if c is not before.contractions[n]})
-    own = 0.0
-    if found.own:
-        own = sample.lengths_with({n: form for n, form in found.own.items() if form is not before.own[n]})
+    most = max((form.error for form in found.own.values() if form.inverse is not None), default=0.0)
     form = "; ".join(words) if words else "nothing is left out"
     text = (
         f"Against {len(sample.true_scores):,} records with nothing left out, in float64, the scores of the slice where "
         f"it is largest differ by {effects:.1e} of their norm"
-        + (f", self-influence by {own:.1e}" if found.own else "")
-        + f"; tolerance {tolerance:g}. Form: {form}."
     )
-    error = max(effects, own)
-    return Quality(name="compression", value=error, text=text, warns=error > tolerance > 0)
+    if found.own:
+        mean, largest = sample.lengths_with({n: form for n, form in found.own.items() if form is not before.own[n]})
+        text += f", self-influence by {mean:.1e} and that of a single record by at most {largest:.1e} of itself"
+        text += f"; no record's can be off by more than {most:.1e} by what is left out" if most else ""
+        effects = max(effects, mean, most)
+    text += f"; tolerance {tolerance:g}. Form: {form}."
+    return Quality(name="compression", value=effects, text=text, warns=effects > tolerance > 0)

@@ -68,13 +68,16 @@ class Sample:
             found += contraction.scores(*rows) - self.sweep.contractions[name].scores(*rows)
         return relative(found, self.true_scores)
 
-    def lengths_with(self, own: Mapping[str, OwnLength]) -> float:
-        """Relative error of the lengths, with other forms at some sites."""
+    def lengths_with(self, own: Mapping[str, OwnLength]) -> tuple[float, float]:
+        """Relative error of the lengths and that of a single one at most, with other forms at some sites."""
         found = self.lengths.clone()
         for name, form in own.items():
             rows = self.rows[name]
-            found += form.lengths(*rows) - self.sweep.own[name].lengths(*rows)
-        return relative(found.unsqueeze(1), self.true_lengths.unsqueeze(1))
+            found += form.lengths(*rows)[0] - self.sweep.own[name].lengths(*rows)[0]
+        positive = self.true_lengths > 0
+        errors = (found - self.true_lengths)[positive].abs() / self.true_lengths[positive]
+        largest = float(errors.max()) if len(errors) else 0.0
+        return relative(found.unsqueeze(1), self.true_lengths.unsqueeze(1)), largest
 
     def spectrum(self, name: str) -> Spectrum:
         """A site's slices in the weighted norm, each at unit score variance."""

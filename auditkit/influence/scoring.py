@@ -23,6 +23,7 @@ from torch import Tensor
 
 from auditkit.influence.arithmetic import fast_float32
 from auditkit.influence.blocks import BlockCurvature
+from auditkit.influence.bounds import TOP, OwnCheck, hold, own_check
 from auditkit.influence.curvature import Curvature
 from auditkit.influence.iterative import IterativeCurvature
 from auditkit.influence.jacobian import is_affine
@@ -71,6 +72,8 @@ class Scores:
     """[D] gradient of F, where the pass gave it on the way."""
     quality: tuple[Quality, ...] = ()
     """What the pass says of its own precision and of what it left out."""
+    check: OwnCheck | None = None
+    """What is known of every record's self-influence; None where it was not asked for."""
 
 
 def score(
@@ -109,8 +112,9 @@ def score(
     got = step_all(problem, curvature, evaluation, second_order=second_order, drift=drift)
     effects, changes = _finite(got.effects, got.self_influence)
     capped = int((got.leverage > curvature.leverage_bound).sum())
+    check = own_check("stepped", changes, got.plain_self, pulled=pull is not None)
     return Scores(
-        effects, changes, got.leverage, got.plain_self, "stepped", got.second_order, capped, got.unsettled
+        effects, changes, got.leverage, got.plain_self, "stepped", got.second_order, capped, got.unsettled, check=check
     )
 
 
@@ -123,11 +127,13 @@ def prepared(
     pull: Tensor | None = None,
     tolerance: float = 0.0,
     own: bool = True,
+    top: int = TOP,
 ) -> Callable[[Problem], Scores]:
     """What all rows share, done once; gives what scores some of the N records, posed like `problem`.
 
     Arguments as for `score`; N is that of `problem` and of the rows that are given later. The form is `newton` or
-    `first-order`: the others look at all records at once.
+    `first-order`: the others look at all records at once. Of the rows given at a time the `top` largest self-influences
+    are exact (`bounds`).
     """
     wide = replace(widened_problem(problem), batch=min(problem.batch, _SLICED))
     gradients = measure_gradients(wide, widened_evaluation(evaluation))
@@ -138,7 +144,8 @@ def prepared(
             sweep = Sweep.of(problem, curvature, directions, own=own)
             trial = rehearse(sweep, torch.cat([gradients, pulls], dim=1), tolerance=tolerance)
             typical = None if own else mean_length(problem, curvature)
-        return lambda rows: _swept(replace(trial.sweep, problem=rows), gradients, trial.quality, typical)
+        limits = _Limits(tolerance, top, typical)
+        return lambda rows: _swept(replace(trial.sweep, problem=rows), gradients, trial.quality, limits)
     shift = (gradients.T @ directions[:, gradients.shape[1] :]).sum(1) / problem.n
     length = None
     if isinstance(curvature, IterativeCurvature) and form == "first-order" and not own:
@@ -147,24 +154,42 @@ def prepared(
     return lambda rows: replace(one, problem=rows).scores(form)
 
 
-def _swept(sweep: Sweep, gradients: Tensor, quality: tuple[Quality, ...], typical: float | None) -> Scores:
-    """The first-order form in one sweep; `typical` is the mean squared length of a record's step where none is asked.
+@dataclass(frozen=True)
+class _Limits:
+    """To what self-influence is held."""
+
+    allowed: float
+    """Largest relative error of a record that is not recomputed; 0 where nothing is left out."""
+    top: int
+    """Largest records recomputed."""
+    typical: float | None
+    """Mean squared length of a record's step, where no record's own is asked for."""
+
+
+def _swept(sweep: Sweep, gradients: Tensor, quality: tuple[Quality, ...], limits: _Limits) -> Scores:
+    """The first-order form in one sweep.
 
     The measures' gradients are float64 whatever the precision of the passes.
     """
-    problem, measures = sweep.problem, gradients.shape[1]
+    problem, measures, check = sweep.problem, gradients.shape[1], None
+    pulls = sweep.directions[:, measures:]
     with fast_float32(gradients.device):
         got = sweep.run()
     require_finite(got.loss, "the loss of training records")
+    if limits.typical is None:
+        require_finite(got.length, "self-influence")
+        got, check = hold(sweep, got, pulls, allowed=limits.allowed, top=limits.top)
     share = problem.weights / problem.n
-    shift = (gradients.T @ sweep.directions[:, measures:]).sum(1) / problem.n
-    plain = share * (got.length if typical is None else typical)
+    shift = (gradients.T @ pulls).sum(1) / problem.n
+    plain = share * (got.length if limits.typical is None else limits.typical)
     toward = got.cross[:, measures:].sum(1) / problem.n
-    own = plain + toward if typical is None else torch.zeros_like(plain)
+    own = plain + toward if limits.typical is None else torch.zeros_like(plain)
     effects, own = _finite(share.unsqueeze(1) * got.cross[:, :measures] + shift, own)
     gradient = None if got.gradient is None else got.gradient + problem.penalty * problem.flat()
     none = torch.zeros_like(plain)
-    return Scores(effects, own, none, plain, "first-order", False, 0, 0, gradient=gradient, quality=quality)
+    return Scores(
+        effects, own, none, plain, "first-order", False, 0, 0, gradient=gradient, quality=quality, check=check
+    )
 
 
 def _finite(effects: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
@@ -204,7 +229,8 @@ class _Pass:
         effects, own, leverage, plain = (torch.cat(column) for column in zip(*parts, strict=True))
         effects, own = _finite(effects, own)
         capped = int((leverage > self.curvature.leverage_bound).sum())
-        return Scores(effects, own, leverage, plain, form, False, capped, 0)
+        check = own_check(form, own, plain, pulled=self.pulls > 0) if self.length is None else None
+        return Scores(effects, own, leverage, plain, form, False, capped, 0, check=check)
 
     def newton(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Each record is taken out of the curvature; its own loss is evaluated at its moved outputs."""

@@ -11,7 +11,7 @@ from auditkit.influence.decay import weight_decay
 from auditkit.influence.measures import Evaluation, objective_gradient
 from auditkit.influence.models import Combined
 from auditkit.influence.problem import Problem
-from auditkit.influence.quality import convergence, coverage, left_out, step_form
+from auditkit.influence.quality import convergence, coverage, left_out, self_influence_check, step_form
 from auditkit.influence.refusals import explained
 from auditkit.influence.registry import SOURCES, choose
 from auditkit.influence.renormalised import RemovalForm, renormalise
@@ -66,6 +66,7 @@ def _of_one_model(problem: Problem, evaluation: Evaluation, way: Way, shares: Se
             *convergence(problem, curvature, scores, gradient),
             decay,
             step_form(curvature, scores),
+            *self_influence_check(scores),
             *left_out(scores),
             *curvature.quality(),
             *scores.quality,

@@ -38,6 +38,8 @@ class Swept:
     """[N, S] grad l_nᵀ V_s."""
     length: Tensor
     """[N] grad l_nᵀ H⁻¹ grad l_n; zeros where it was not asked for."""
+    bound: Tensor
+    """[N] what no length lies above; infinite where some parameter lies outside the single-row layers."""
     loss: Tensor
     """[N] l_n."""
     gradient: Tensor | None
@@ -95,17 +97,27 @@ class Sweep:
         lengths = {s.name: OwnLength.of(curvature.blocks[s.name], dtype) for s in single} if own else {}
         return Sweep(problem, curvature, directions, contractions, lengths, own)
 
-    def batch(self, inputs: Inputs, targets: Tensor) -> tuple[Tensor, Tensor, Seen]:
-        """Products with V [B, S] and own lengths [B] of B records, and what was seen of them."""
+    @property
+    def bounded(self) -> bool:
+        """Whether every part of a length has an upper bound."""
+        curvature = self.curvature
+        return len(self.own) == len(curvature.sites) and not curvature.beside.views and not curvature.groups
+
+    def batch(self, inputs: Inputs, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Seen]:
+        """Products with V [B, S], own lengths and their upper bounds [B] of B records, and what was seen of them."""
         problem, curvature = self.problem, self.curvature
         seen = Seen.of(problem, curvature.observed, inputs, targets)
         cross = torch.zeros(len(targets), self.directions.shape[1], dtype=problem.dtype, device=targets.device)
         length = torch.zeros(len(targets), dtype=problem.dtype, device=targets.device)
+        bound = torch.full_like(length, 0.0 if self.bounded else float("inf"))
         for site in curvature.sites:
             if site.name in self.contractions:
                 a, d = seen.rows(site, problem.dtype)
                 cross += self.contractions[site.name].scores(a, d)
-                length += self.own[site.name].lengths(a, d) if site.name in self.own else 0.0
+                if site.name in self.own:
+                    part, most = self.own[site.name].lengths(a, d)
+                    length += part
+                    bound += most
             else:
                 given, along = seen.trace.inputs(site, problem.dtype), site_directions(problem, site, self.directions)
                 if not self.asked:
@@ -119,19 +131,19 @@ class Sweep:
                 seen.trace, seen.gradients, inputs, probe, self.directions, own=self.asked
             )
             cross, length = cross + one[:, 0], length + two[:, 0, 0]
-        return cross, length, seen
+        return cross, length, bound, seen
 
     def run(self) -> Swept:
         """All training rows that are here."""
         problem, count, device = self.problem, len(self.problem.targets), self.problem.targets.device
         cross = torch.zeros(count, self.directions.shape[1], dtype=torch.float64, device=device)
-        length, loss = (torch.zeros(count, dtype=torch.float64, device=device) for _ in range(2))
+        length, bound, loss = (torch.zeros(count, dtype=torch.float64, device=device) for _ in range(3))
         sums = _Gradient.of(self)
         for at, inputs, targets in problem.rows(rows_at_once(problem, self.curvature.observed)):
-            cross[at], length[at], seen = self.batch(inputs, targets)
+            cross[at], length[at], bound[at], seen = self.batch(inputs, targets)
             loss[at] = seen.loss
             sums.add(seen, at)
-        return Swept(cross, length, loss, sums.total())
+        return Swept(cross, length, bound, loss, sums.total())
 
 
 @dataclass(frozen=True)

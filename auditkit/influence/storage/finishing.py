@@ -14,7 +14,7 @@ from auditkit.influence.problem import Problem
 from auditkit.influence.projected import Inverse, ProjectedBlock, kept_share
 from auditkit.influence.projected_sums import GRADIENT, invert_sums
 from auditkit.influence.projection import Projection
-from auditkit.influence.quality import CONVERGED
+from auditkit.influence.quality import distance_to_optimum
 from auditkit.influence.refusals import require_finite
 from auditkit.influence.sequences import root_quality
 from auditkit.influence.storage.shards import Shard
@@ -59,7 +59,7 @@ def fit(
     quality = (
         kept_share(share, sum(projection.widths.values()), projection.layout.size),
         *root_quality(problem),
-        _distance(gradient.cpu(), inverse, typical=float((own * weights / total).mean()) ** 0.5),
+        _distance(gradient.cpu(), inverse, typical=float((own * weights / total).mean())),
         _rounding(shards),
     )
     return Fitted(inverse, own, {name: block.damping for name, block in blocks.items()}, quality)
@@ -87,15 +87,12 @@ def _self_influence(shard: Shard, inverse: Inverse, total: int) -> Tensor:
 
 
 def _distance(gradient: Tensor, inverse: Inverse, *, typical: float) -> Quality:
-    """As `quality.convergence`, along the projected coordinates."""
-    ahead = float(gradient @ inverse.solve(gradient.unsqueeze(1))[:, 0]) ** 0.5
-    distance = ahead / typical if typical > 0 else float("inf")
-    text = (
+    """As `quality.convergence`, along the projected coordinates; `typical` is a mean squared length."""
+    what = (
         "Distance of the model from the optimum of its training objective along the projected coordinates, in "
-        f"multiples of the step that removing one typical record takes; the stated limit is {CONVERGED:g}."
+        "multiples of the step that removing one typical record takes"
     )
-    warns = not distance <= CONVERGED
-    return Quality(name="distance to optimum", value=distance if typical > 0 else None, text=text, warns=warns)
+    return distance_to_optimum(float(gradient @ inverse.solve(gradient.unsqueeze(1))[:, 0]), typical, what)
 
 
 def _rounding(shards: Sequence[Shard]) -> Quality:

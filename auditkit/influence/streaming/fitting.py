@@ -106,7 +106,7 @@ def _half_difference(
     )
     halves = [_fitted(estimator, _half(problem, k), damping) for k in (0, 1)]
     whole, one, two = (
-        Scorer.of(probed, fitted, evaluation, pull=None, tolerance=0.0).of_chunk(probed).columns
+        Scorer.of(probed, fitted, evaluation, pull=None, tolerance=0.0, top=0).of_chunk(probed).columns
         for fitted in (curvature, *halves)
     )
     sums = torch.stack([(one - two).square().sum(0), whole.square().sum(0)])

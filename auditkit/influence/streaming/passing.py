@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from typing import TypeAlias
 
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from auditkit.errors import NumericsError
+from auditkit.influence.bounds import OwnCheck
+from auditkit.influence.pooled import pooled_check
 from auditkit.influence.problem import Problem
 from auditkit.influence.streaming.encoding import Reader, Records
 from auditkit.influence.streaming.folder import Folder
@@ -37,6 +40,8 @@ class Progress:
     length: float = 0.0
     """Sum over records of (w_n / N)² r_nᵀ J_n H⁻¹ J_nᵀ r_n."""
     capped: int = 0
+    check: OwnCheck | None = None
+    """What is known of the self-influence of all of them."""
     shards: list[str] = field(default_factory=list)
     """SHA-256 of the finished shards, in their order."""
 
@@ -47,6 +52,7 @@ class Progress:
             "gradient": self.gradient.cpu().numpy(),
             "length": np.array([self.length]),
             "capped": np.array([self.capped]),
+            "check": np.frombuffer(json.dumps(self.check and asdict(self.check)).encode(), dtype=np.uint8),
             "shards": np.frombuffer("".join(self.shards).encode(), dtype=np.uint8),
         }
 
@@ -54,11 +60,13 @@ class Progress:
     def of(arrays: Arrays, device: torch.device) -> Progress:
         """The inverse of `arrays`."""
         hexadecimal = arrays["shards"].tobytes().decode()
+        check = json.loads(arrays["check"].tobytes())
         return Progress(
             Tally.of(arrays),
             torch.from_numpy(arrays["gradient"]).to(device),
             float(arrays["length"][0]),
             int(arrays["capped"][0]),
+            None if check is None else OwnCheck(**check),
             [hexadecimal[at : at + 64] for at in range(0, len(hexadecimal), 64)],
         )
 
@@ -141,6 +149,7 @@ class Pass:
             progress.gradient += found.gradient
             progress.length += found.length
             progress.capped += found.capped
+            progress.check = found.check if progress.check is None else progress.check.joined(found.check)
         scores: Floats = found.columns.cpu().numpy()
         return scores
 
@@ -184,5 +193,6 @@ def together(progress: Progress, processes: Processes) -> Progress:
         processes.sum(progress.gradient),
         float(numbers[0]),
         int(numbers[1]),
+        pooled_check(processes, progress.check),
         [bytes(row.tolist()).hex() for row in shards],
     )

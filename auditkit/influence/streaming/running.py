@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -178,7 +177,9 @@ def _prepared(
         fitting = streamed(sample, reader, sample.processes, folder.pieces, folder.path)
     fitted = fit(fitting, sample, evaluation, settings, folder, n=n)
     whole = replace(sample, total=n)
-    scorer = Scorer.of(whole, fitted.curvature, evaluation, pull=fitted.pull, tolerance=settings.tolerance)
+    scorer = Scorer.of(
+        whole, fitted.curvature, evaluation, pull=fitted.pull, tolerance=settings.tolerance, top=settings.top
+    )
     return fitted, scorer
 
 
@@ -228,9 +229,10 @@ def _result(
         values=measure_values(problem, evaluation).cpu(),
         quality=(
             *fitted.quality,
-            *from_optimum(fitted.curvature, gradient, math.sqrt(progress.length / n)),
+            *from_optimum(fitted.curvature, gradient, progress.length / n),
             weight_decay(passing.problem, gradient),
             *scorer.quality(),
+            *(() if progress.check is None else (progress.check.quality(n),)),
             *left_out_of(n, progress.capped, 0),
             *fitted.curvature.quality(),
             Quality(name="removal", value=None, text=_REMOVAL[settings.removal]),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from auditkit.influence.bounds import OwnCheck
 from auditkit.influence.curvature import Curvature
 from auditkit.influence.measures import Evaluation, Measure, measure_gradients
 from auditkit.influence.problem import Problem
@@ -32,6 +33,8 @@ class Scored:
     """Sum of (w_n / N)² r_nᵀ J_n H⁻¹ J_nᵀ r_n."""
     capped: int
     """Records whose leverage was above the curvature's bound."""
+    check: OwnCheck | None
+    """What is known of every record's self-influence."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +53,24 @@ class Scorer:
 
     @staticmethod
     def of(
-        problem: Problem, curvature: Curvature, evaluation: Evaluation, *, pull: Tensor | None, tolerance: float
+        problem: Problem,
+        curvature: Curvature,
+        evaluation: Evaluation,
+        *,
+        pull: Tensor | None,
+        tolerance: float,
+        top: int,
     ) -> Scorer:
         """Choose the form and prepare what all parts share.
 
         Args:
             problem: posed on some records; its `total` is N. curvature: fitted. evaluation: the slices.
-            pull: see `scoring.score`. tolerance: of the compression of slices.
+            pull: see `scoring.score`. tolerance: of the compression of slices. top: largest self-influences of each
+            part that are exact, and so those of the table.
         """
         newton = curvature.knows_leverage and problem.classes <= _NEWTON_OUTPUTS
         form: Form = "newton" if newton else "first-order"
-        rows = prepared(problem, curvature, evaluation, form=form, pull=pull, tolerance=tolerance)
+        rows = prepared(problem, curvature, evaluation, form=form, pull=pull, tolerance=tolerance, top=top)
         one = rows(first_row(problem))
         return Scorer(curvature, evaluation, form, rows, one.quality)
 
@@ -83,6 +93,7 @@ class Scorer:
             gradient,
             float((found.plain_self * share).sum()),
             found.capped,
+            found.check,
         )
 
     def quality(self) -> tuple[Quality, ...]:
