@@ -217,9 +217,21 @@ def _check(arguments: argparse.Namespace) -> int:
         else:
             codes.append(0)
             console.print(f"[green]✓[/] {escape(str(policy))}: {escape(prepared)}")
-            for told in _told(named) if named else ():
-                console.print(f"[yellow]![/] {escape(str(policy))}: {escape(told)}")
+            for note in (*_without_effect(policy), *(_told(named) if named else ())):
+                console.print(f"[yellow]![/] {escape(str(policy))}: {escape(note)}")
     return strongest(codes)
+
+
+def _without_effect(policy: Path) -> Sequence[str]:
+    """What the policy states and what changes nothing."""
+    from auditkit.policy.effects import without_effect
+    from auditkit.policy.load import load
+
+    loaded = load(policy)
+    return [
+        f"{loaded.locate(*keys)}: '{'.'.join(keys)}' has no effect: {reason}"
+        for keys, reason in without_effect(loaded.resolved)
+    ]
 
 
 def _told(named: Sequence[Framework]) -> Sequence[str]:

@@ -124,7 +124,7 @@ def rule_set(framework: Framework, as_of: date, *, told: tuple[str, ...] = ()) -
     ).strip()
     return FrameworkPart(
         id=framework.id, title=framework.title, jurisdiction=framework.jurisdiction, citation=framework.citation,
-        as_of=framework.as_of.isoformat(), status=framework.status.replace("_", " "),
+        as_of=framework.as_of.isoformat(), status=framework.status_on(as_of),
         effective=effective or NOT_STATED, superseded_by=framework.superseded_by or "", certainty=framework.certainty,
         notes=(
             *framework.status_notes(as_of), framework.applies_to(), *framework.notes, *missing, framework.disclaimer,

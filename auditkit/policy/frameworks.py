@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from auditkit import resources
 from auditkit.errors import Complaint, PolicyError
@@ -88,8 +88,8 @@ class Framework(Section):
     """Where it is written."""
     as_of: date
     """The day on which the reading below was right, as far as known."""
-    status: Literal["in_force", "deferred", "superseded", "proposed"]
-    """Whether it binds on that day."""
+    status: Literal["in_force", "enacted", "deferred", "superseded", "proposed"]
+    """Whether it binds on that day; `enacted` is passed, and binds from a later day."""
     effective_from: date | None = None
     """The day from which it binds."""
     effective_until: date | None = None
@@ -122,6 +122,24 @@ class Framework(Section):
         of = f"policies of the domain {' or '.join(self.domains)}" if self.domains else "policies of any domain"
         return f"Whether it applies, a person has to say: {self.scope} It may be named by {of}."
 
+    def status_on(self, as_of: date) -> str:
+        """The status on a day, in words: a set that was passed is in force from its day on, and until its last one."""
+        if self.status not in ("in_force", "enacted"):
+            return self.status
+        if self.effective_from is not None and as_of < self.effective_from:
+            return "not yet in force"
+        ended = self.effective_until is not None and as_of > self.effective_until
+        return "no longer in force" if ended else "in force"
+
+    @model_validator(mode="after")
+    def _status_fits_its_dates(self) -> Framework:
+        """A set is in force from its day on only."""
+        later = self.effective_from is not None and self.effective_from > self.as_of
+        if (self.status == "in_force" and later) or (self.status == "enacted" and not later):
+            right = "enacted" if later else "in_force"
+            raise ValueError(f"it binds from {self.effective_from}, so its status on {self.as_of} is '{right}'")
+        return self
+
     def status_notes(self, as_of: date) -> tuple[str, ...]:
         """What has to be told about the rule set's status on the audit's date; empty if it plainly binds."""
         notes = list(self.binding_notes(as_of))
@@ -132,7 +150,7 @@ class Framework(Section):
     def binding_notes(self, as_of: date) -> tuple[str, ...]:
         """Why the rule set may not bind on the audit's date: superseded, deferred, proposed, not yet or no longer."""
         notes = []
-        if self.status != "in_force":
+        if self.status not in ("in_force", "enacted"):
             successor = f" by {self.superseded_by}" if self.superseded_by else ""
             words = {"deferred": "deferred", "superseded": f"superseded{successor}", "proposed": "proposed only"}
             notes.append(f"{self.title}: {words[self.status]} (as of {self.as_of.isoformat()}).")
