@@ -100,7 +100,7 @@ def _chosen(columns: Any, names: Sequence[str]) -> Sequence[str]:
         return (columns,)
     if isinstance(columns, slice):
         return names[columns] if all(isinstance(edge, int | None) for edge in (columns.start, columns.stop)) else ()
-    chosen = list(columns)
-    if all(isinstance(one, bool | np.bool_) for one in chosen):
+    chosen = [] if callable(columns) else list(columns)
+    if len(chosen) == len(names) and all(isinstance(one, bool | np.bool_) for one in chosen):
         return [name for name, taken in zip(names, chosen, strict=True) if taken]
     return [one if isinstance(one, str) else names[one] for one in chosen]

@@ -1,31 +1,37 @@
 """How the model's owner holds the data: frames untouched, files as pandas reads them, and what may change that.
 
 Who says how a column of a file is read, the strongest first: what the model itself records of it (`recorded`), what the
-policy states (`sources`), pandas. Where the policy's statements change what the model decides and the model records
+policy states (`sources`), pandas. Where the policy's statements change what the model answers and the model records
 nothing of the columns, both readings are tried on records whose label is known: a model that is given another reading
 than its owner's fits them worse. What that shows is followed and told; where it shows nothing, the audit is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from auditkit.errors import Complaint, DataError, ModelError
 from auditkit.policy.schema import Data
-from auditkit.subject.inputs import Answers, Views, view_of
+from auditkit.subject.inputs import Answers, Views
 from auditkit.subject.recorded import Levels, is_text
 from auditkit.subject.sources import NOTHING_STATED, Statements
-from auditkit.subject.types import Check, Floats, Ints, Split, Table
+from auditkit.subject.types import Check, Ints, Split, Table
 
 MOST: Final = 10_000
-"""Records that are looked at to compare two readings."""
-DECIDES: Final = 4.0
-"""Standard errors by which the mean loss under one reading must exceed that under the other."""
+"""Records that are looked at to compare two ways to ask the model."""
+DECIDES: Final = 3.0
+"""Standard errors by which the mean squared error of every other way must exceed that of the one chosen."""
+TOLD: Final = (
+    "columns of which data states how they are read, and which the model fits only as pandas alone reads them; it was "
+    "given them so"
+)
+Way: TypeAlias = Callable[[Ints], Answers]
+"""One way to ask the model: rows of the table [B] -> scores [B]."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +41,8 @@ class Reading:
     stated: Statements
     views: Views
     checks: tuple[Check, ...] = ()
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The model, asked about frames: scores [B] and losses [B] under the labels [B]."""
-
-    score: Callable[[pd.DataFrame], Answers]
-    loss: Callable[[pd.DataFrame, Floats], Floats]
-    columns: tuple[str, ...]
-    """Those that it reads; empty where that is not known."""
+    types: str = ""
+    """The columns that are read otherwise without the policy's statements, with both types, in words."""
 
 
 def owner_views(table: Table, stated: Statements = NOTHING_STATED) -> Views:
@@ -73,80 +71,88 @@ def stated_of(data: Data, recorded: Levels) -> Statements:
     return Statements((own.text | texts) - others, own.numbers - texts, own.missing)
 
 
-def chosen_reading(table: Table, data: Data, recorded: Levels, asked: Asked) -> Reading:
-    """The reading that the model is given, and what there is to tell of the choice.
+def readings(table: Table, data: Data, recorded: Levels, columns: Sequence[str]) -> tuple[Reading, ...]:
+    """The reading that the policy states, and pandas' own where it differs in a column that may be read.
 
     Args:
         table: the data and where they are from. data: the policy's section. recorded: what the model itself says.
-        asked: the model.
-
-    Raises:
-        ModelError: the statements change what the model decides, and nothing shows which reading its owner's was.
+        columns: those that the model reads; empty where that is not known.
     """
     stated = stated_of(data, recorded)
     first = Reading(stated, owner_views(table, stated))
     bare = replace(stated, text=frozenset(recorded) & stated.text, numbers=frozenset(), missing=())
     if bare == stated or all(source.frame is not None for source in table.sources.values()):
-        return first
-    plain = Reading(bare, owner_views(table, bare))
-    differing = _differing(first.views, plain.views, asked.columns)
-    return _better(table, first, plain, differing, asked) if differing else first
-
-
-def _differing(one: Views, other: Views, columns: tuple[str, ...]) -> list[str]:
-    """The columns read by the model whose type or values differ in some split."""
-    met = dict.fromkeys(str(name) for frame in one.values() for name in frame.columns)
-    return [
-        name for name in met
-        if (not columns or name in columns) and not all(one[s][name].equals(other[s][name]) for s in one)
-    ]  # fmt: skip
-
-
-def _better(table: Table, first: Reading, plain: Reading, differing: list[str], asked: Asked) -> Reading:
-    """Of two readings the one under which the model answers at all, or fits the known labels better."""
-    evaluation = sample(table.rows("evaluation"))
-    scores = [_tried(asked.score, view_of(one.views, table, evaluation)) for one in (first, plain)]
-    if scores[1] is None or (scores[0] is not None and np.array_equal(scores[0], scores[1], equal_nan=True)):
-        return first
-    text = (
-        "columns of which data states how they are read, and which the model fits only as pandas alone reads them; it "
-        "was given them so"
+        return (first,)
+    plain = owner_views(table, bare)
+    differing = [
+        name
+        for name in first.views["evaluation"].columns
+        if not columns or name in columns
+        if not all(own[name].equals(plain[split][name]) for split, own in first.views.items())
+    ]
+    if not differing:
+        return (first,)
+    types = ", ".join(
+        f"{name!r} ({plain['evaluation'][name].dtype} to pandas, {first.views['evaluation'][name].dtype} by the policy)"
+        for name in differing[:5]
     )
-    other = replace(plain, checks=(Check("columns read as pandas reads them", len(differing), text),))
-    if scores[0] is None:
-        return other
-    rows = sample(table.rows("train") if len(table.rows("train")) else table.rows("evaluation"))
-    rows = rows[np.isfinite(table.label[rows])]
-    losses = [asked.loss(view_of(one.views, table, rows), table.label[rows]) for one in (first, plain)]
-    excess = losses[1] - losses[0]
-    error = float(excess.std(ddof=1)) / len(excess) ** 0.5 if len(excess) > 1 else np.inf
-    if abs(float(excess.mean())) <= DECIDES * error:
-        count = int((scores[0] != scores[1]).sum())
-        raise ModelError(_undecided(first.views["evaluation"], plain.views["evaluation"], differing, count))
-    return first if float(excess.mean()) > 0 else other
+    told = (Check("columns read as pandas reads them", len(differing), TOLD),)
+    return replace(first, types=types), Reading(bare, plain, told, types)
 
 
-def _tried(question: Callable[[pd.DataFrame], Answers], frame: pd.DataFrame) -> Answers | None:
-    """The answers, or None where the model cannot take the frame."""
+def chosen_way(table: Table, ways: Sequence[Way]) -> tuple[int | None, int]:
+    """Which of several ways to ask the model is its owner's, and how many evaluation scores hang on it.
+
+    Ways that fail are left out. The first is chosen where all others answer alike; else the one whose mean squared
+    error, (score - label)^2 over the training records (over the evaluation records where there are none), is lower than
+    that of every way that answers otherwise by `DECIDES` standard errors of the paired difference. A model fits the
+    records that it learned from if it is asked as it was trained. None where no way is that much better.
+    """
+    if len(ways) == 1:
+        return 0, 0
+    evaluation, known = sample(table.rows("evaluation")), table.rows("train")
+    known = sample(known if len(known) else table.rows("evaluation"))
+    known = known[np.isfinite(table.label[known])]
+    tried = {k: _tried(way, np.concatenate([evaluation, known])) for k, way in enumerate(ways)}
+    answers = {k: answer.astype(np.float64) for k, answer in tried.items() if answer is not None}
+    if not answers:
+        return 0, 0
+    m, first = len(evaluation), next(iter(answers.values()))
+    count = max(int((answer[:m] != first[:m]).sum()) for answer in answers.values())
+    errors = {k: np.square(answer[m:] - table.label[known]) for k, answer in answers.items()}
+    least = answers[min(errors, key=lambda k: float(errors[k].mean()))]
+    best = next(k for k, answer in answers.items() if np.array_equal(answer, least))
+    others = [k for k, answer in answers.items() if not np.array_equal(answer, least)]
+    return (best if all(_exceeds(errors[k] - errors[best]) for k in others) else None), count
+
+
+def _exceeds(difference: Answers) -> bool:
+    """Whether the mean of paired differences is more than `DECIDES` standard errors above 0."""
+    error = float(difference.std(ddof=1)) / len(difference) ** 0.5 if len(difference) > 1 else np.inf
+    return float(difference.mean()) > DECIDES * error
+
+
+def _tried(way: Way, rows: Ints) -> Answers | None:
+    """The answers, or None where the model cannot take the rows so."""
     try:
-        return question(frame)
+        return way(rows)
     except ModelError:
         return None
 
 
-def _undecided(stated: pd.DataFrame, plain: pd.DataFrame, differing: list[str], count: int) -> Complaint:
-    """Two readings, two answers, and nothing that shows which one is the owner's."""
-    types = ", ".join(f"{name!r} ({plain[name].dtype} to pandas, {stated[name].dtype} by the policy)"
-                      for name in differing[:5])  # fmt: skip
+def undecided(count: int, total: int, types: str, orders: str = "") -> Complaint:
+    """Several ways to ask the model, several answers, and nothing that shows which one is its owner's."""
+    ways = [f"as the policy states or as pandas alone does: {types}"] if types else []
+    ways += [f"in the order of the policy or in that of the data: {orders}"] if orders else []
     message = (
-        f"the model scores {count:,} of {min(MOST, len(stated)):,} evaluation records otherwise when columns are read "
-        f"as the policy states than when pandas alone reads them: {types}"
+        f"the model scores {count:,} of {total:,} evaluation records otherwise when its columns are read "
+        f"{'; and '.join(ways)}"
     )
     hint = (
         "remove them from data.categorical, data.numeric or data.missing if the model was fitted on pandas' own "
         "reading, or bring Parquet files with the types that it was fitted on"
     )
-    return Complaint(message, "data", hint)
+    return Complaint(message, "data", "fit it on a frame, so that it knows its columns by name" if orders else hint)
 
 
 def sample(rows: Ints) -> Ints:

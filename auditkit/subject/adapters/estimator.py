@@ -38,12 +38,12 @@ from auditkit.subject.decisions import DEFAULT_THRESHOLD, decisions_at
 from auditkit.subject.echo import hold_against_owner
 from auditkit.subject.effort import operations
 from auditkit.subject.importing import WHERE, import_object, said
-from auditkit.subject.inputs import Views, view_of
-from auditkit.subject.recorded import category_levels, recorded_levels
+from auditkit.subject.inputs import Answers, Views, view_of
+from auditkit.subject.recorded import Levels, category_levels, recorded_levels
 from auditkit.subject.refit import fit, kind_of, seeded
-from auditkit.subject.types import Check, Floats, Subject, Table
+from auditkit.subject.types import Check, Floats, Ints, Subject, Table
 from auditkit.subject.values import levels, listing, means, text_of
-from auditkit.subject.views import Asked, Reading, chosen_reading, owner_views, stated_of
+from auditkit.subject.views import Reading, chosen_way, owner_views, readings, sample, stated_of, undecided
 
 REASON: Final = "an estimator gives probabilities but no gradients"
 
@@ -170,9 +170,7 @@ def bind(estimator: Any, policy: Policy, table: Table) -> Subject:
         estimator, columns, _named(estimator), classes, favourable, policy.model.threshold, weight, unfitted,
         _categories(estimator, columns),
     )  # fmt: skip
-    reading = Reading(stated, views)
-    if views and not unfitted:
-        reading = chosen_reading(table, policy.data, recorded, Asked(bound.score, bound.loss, columns))
+    bound, reading = _as_its_owner(bound, policy, table, recorded, Reading(stated, views))
     frame = view_of(reading.views, table, table.rows("evaluation"))
     subject = replace(
         _subject(bound, frame, _class_in_words(bound, policy)), views=reading.views,
@@ -180,6 +178,46 @@ def bind(estimator: Any, policy: Policy, table: Table) -> Subject:
     )  # fmt: skip
     hold_against_owner(subject, table, reading.stated, bound.decide)
     return subject
+
+
+def _as_its_owner(
+    bound: Bound, policy: Policy, table: Table, recorded: Levels, reading: Reading
+) -> tuple[Bound, Reading]:
+    """The columns' order and the reading of the files that the model was fitted with, where more than one can be meant.
+
+    Raises:
+        ModelError: it answers otherwise in another order or reading, and nothing shows which one is its own.
+    """
+    if bound.fitted_here or not table.sources:
+        return bound, reading
+    pairs = [
+        (replace(bound, columns=order), one)
+        for order in _orders(bound, policy, reading.views)
+        for one in readings(table, policy.data, recorded, bound.columns)
+    ]
+    ways = [partial(_scores, own, table, one.views) for own, one in pairs]
+    found, count = chosen_way(table, ways)
+    if found is None:
+        orders = [listing(order, limit=12) for order in dict.fromkeys(own.columns for own, _ in pairs)]
+        said_orders = " or ".join(orders) if len(orders) > 1 else ""
+        raise ModelError(undecided(count, len(sample(table.rows("evaluation"))), pairs[0][1].types, said_orders))
+    return pairs[found]
+
+
+def _scores(bound: Bound, table: Table, views: Views, rows: Ints) -> Answers:
+    """Scores [R] of rows of several splits, each split asked about by itself."""
+    parts = [rows[table.split[rows] == split] for split in dict.fromkeys(table.split[rows].tolist())]
+    return np.concatenate([bound.score(view_of(views, table, part)) for part in parts])
+
+
+def _orders(bound: Bound, policy: Policy, views: Views) -> list[tuple[str, ...]]:
+    """The orders that a model which names no columns may have them in: the policy's two lists, and the data's."""
+    listed = {*policy.data.numeric, *policy.data.categorical}
+    by_data = tuple(str(name) for name in next(iter(views.values())).columns if str(name) in listed)
+    named = getattr(bound.estimator, "feature_names_in_", None) is not None
+    if named or not (policy.data.numeric and policy.data.categorical) or len(by_data) != len(bound.columns):
+        return [bound.columns]
+    return list(dict.fromkeys((bound.columns, by_data)))
 
 
 def _class_in_words(bound: Bound, policy: Policy) -> str:
@@ -269,7 +307,8 @@ def _unfitted(estimator: Any) -> bool:
         check_is_fitted(estimator)
     except NotFittedError:
         return True
-    except TypeError:
+    except (TypeError, AttributeError):
+        # A class of the owner's own, which scikit-learn cannot judge.
         return not hasattr(estimator, "classes_")
     return False
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard
 
@@ -27,9 +28,10 @@ from auditkit.policy.schema import Policy
 from auditkit.subject import model
 from auditkit.subject.decisions import decisions_at, threshold_of
 from auditkit.subject.importing import WHERE, import_object, said
-from auditkit.subject.inputs import Answers, view_of
-from auditkit.subject.types import Floats, Gradient, Subject, Table
-from auditkit.subject.views import Asked, chosen_reading
+from auditkit.subject.inputs import Answers, ask, view_of
+from auditkit.subject.sources import NOTHING_STATED
+from auditkit.subject.types import Floats, Gradient, Ints, Subject, Table
+from auditkit.subject.views import Reading, chosen_way, readings, sample, undecided
 
 TRIED = 8
 METHODS = ("tensors", "loss", "favourable_score")
@@ -75,19 +77,23 @@ def follow(found: Any, policy: Policy, table: Table) -> Subject:
     features = (*policy.data.numeric, *policy.data.categorical)
     threshold = threshold_of(policy.model)
     plain = as_subject(found, threshold=threshold, features=features)
-
-    def score(frame: pd.DataFrame) -> Answers:
-        return np.asarray(_ask("favourable_score", plain.score or plain.decide, frame))
-
-    def loss(frame: pd.DataFrame, label: Floats) -> Floats:
-        return np.asarray(_ask("loss", plain.loss or plain.decide, frame, label), dtype=np.float64)
-
-    reading = chosen_reading(table, policy.data, {}, Asked(score, loss, ()))
+    found_readings = readings(table, policy.data, {}, ()) if table.sources else (Reading(NOTHING_STATED, {}),)
+    ways = [partial(_scores, replace(plain, views=one.views), table) for one in found_readings]
+    chosen, count = chosen_way(table, ways)
+    if chosen is None:
+        raise ModelError(undecided(count, len(sample(table.rows("evaluation"))), found_readings[0].types))
+    reading = found_readings[chosen]
     first = table.rows("evaluation")[:TRIED]
     subject = _follows(found, view_of(reading.views, table, first), table.label[first])
     return replace(
         as_subject(subject, threshold=threshold, features=features), views=reading.views, checks=reading.checks,
     )  # fmt: skip
+
+
+def _scores(subject: Subject, table: Table, rows: Ints) -> Answers:
+    """Scores [R]; what the user's code raises is a ModelError."""
+    question = subject.score or subject.decide
+    return ask(lambda frame, _: np.asarray(_ask("tensors", question, frame)), subject, table, rows, "score")
 
 
 def as_subject(found: PythonSubject, *, threshold: float, features: tuple[str, ...]) -> Subject:

@@ -94,7 +94,8 @@ def _estimator(world: World) -> Answers:
     for split, frame in world.frames.items():
         p = fitted.predict_proba(frame[world.features])
         right = np.take_along_axis(p, world.label(split).astype(int)[:, None], axis=1)[:, 0].astype(float)
-        decision[split] = (p[:, 1].astype(float) >= world.threshold).astype(float)
+        # The policies state no threshold: the owner's own predict decides.
+        decision[split] = fitted.predict(frame[world.features]).astype(float)
         loss[split] = -np.log(np.clip(right, np.finfo(p.dtype).eps, 1.0))
     return Answers(decision, loss, {}, {})
 
@@ -103,7 +104,7 @@ def expected_model(world: World, answers: Answers) -> dict[str, Any]:
     """The part `model`: size, accuracy with Wilson's interval, and the facts of the recipe."""
     agree = answers.decision["evaluation"] == world.label("evaluation")
     accuracy = wilson(int(agree.sum()), len(agree), LEVEL)
-    decided = "score" in world.policy["model"] or world.has_model
+    decided = world.policy["model"]["adapter"] != "estimator" and ("score" in world.policy["model"] or world.has_model)
     return {
         "threshold": world.threshold if decided else None,
         "parameters": sum(v.size for v in answers.weights.values()) or None,
@@ -117,7 +118,7 @@ def _recipe(world: World, answers: Answers) -> dict[str, Any]:
     if model["adapter"] == "predictions":
         return {"Decision": model["decision"]}
     if model["adapter"] == "estimator":
-        return {"Fitted": Says(), "Favourable class": Says(1), "Digest": Says()}
+        return {"Fitted": Says(), "Favourable class": Says(1), "Decision": Says(), "Digest": Says()}
     training = model["training"]
     facts = {
         "Objective": Says(2),
