@@ -135,10 +135,15 @@ def _finding(rule: Rule, case: _Case) -> Finding:
     return Finding(
         id=rule.id, measure=rule.measure, on=rule.on or "", op=rule.op, threshold=rule.threshold,
         proof=rule.proof, severity=rule.severity, because=rule.because, verdict=verdict, reason=reason,
-        sentence=sentences.finding(rule, decisive, verdict, reason, unit=unit),
+        sentence=sentences.finding(rule, decisive, verdict, reason, unit=unit, parts=_parts(rule, rows)),
         estimate=estimate, groups=tuple(verdicts),
         waiver=_waiver(rule, case.as_of), evidence=_evidence(rule),
     )  # fmt: skip
+
+
+def _parts(rule: Rule, rows: Sequence[Measurement]) -> tuple[str, ...]:
+    """Which attack the figure is of, where the rule's measure names none."""
+    return rows[0].parts if rows and measures.is_strongest(rule.measure) else ()
 
 
 def _group_verdict(row: Measurement, rule: Rule, adjusted: Adjusted) -> GroupVerdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
 from auditkit.policy.measures import title
@@ -15,20 +15,27 @@ STEPWISE: Final = {"holm": "Holm's step-down test", "bh": "Benjamini and Hochber
 OP_WORDS: Final = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
 
 
-def finding(rule: Rule, decisive: GroupVerdict | None, verdict: Verdict, reason: str, *, unit: str) -> str:
-    """One rule's finding with number, interval and n, and what the policy asks for."""
+def finding(
+    rule: Rule, decisive: GroupVerdict | None, verdict: Verdict, reason: str, *, unit: str, parts: Sequence[str] = ()
+) -> str:
+    """One rule's finding with number, interval and n, and what the policy asks for.
+
+    Args:
+        rule, decisive, verdict, reason: what was judged, by which group, how and why. unit: of the measure.
+        parts: what the measured row says of itself, where a reader of the sentence has to know it.
+    """
     name = title(rule.measure)
     asked = f"the policy asks for {OP_WORDS[rule.op]} {number(rule.threshold, unit)}"
     if decisive is None or decisive.estimate.value is None:
         subject = f"{name} on {rule.on}" if rule.on else name
-        return f"{subject}: {verdict.replace('-', ' ')}, {reason}; {asked}."
+        return "; ".join([f"{subject}: {verdict.replace('-', ' ')}, {reason}", *parts, f"{asked}."])
     who = f" for {decisive.group}" if decisive.group else ""
     against = f" against {decisive.reference}" if decisive.reference else ""
     tail = f", and this evidence does not decide: {decisive.reason}" if verdict == "insufficient-evidence" else ""
     if verdict != "insufficient-evidence" and decisive.reason.startswith(tuple(STEPWISE.values())):
         tail = f"; {decisive.reason}"
     observed = _observed(decisive.estimate, decisive.estimate.value, unit)
-    return f"{name}{who}{against} is {observed}; {asked}{tail}."
+    return "; ".join([f"{name}{who}{against} is {observed}", *parts, f"{asked}{tail}."])
 
 
 def _observed(estimate: Estimate, value: float, unit: str) -> str:

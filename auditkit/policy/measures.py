@@ -15,8 +15,10 @@ from typing import Final, Literal, TypeAlias
 Family: TypeAlias = Literal["fairness", "model", "privacy"]
 Unit: TypeAlias = Literal["rate", "points", "ratio", "score", "nats", "share"]
 TPR_AT_FPR: Final = "privacy.tpr_at_fpr_"
+STRONGEST_AUC: Final = "privacy.attack_auc"
 ATTACKS: Final = {
-    TPR_AT_FPR: "the membership attack",
+    TPR_AT_FPR: "the strongest membership attack",
+    "privacy.loss_threshold_tpr_at_fpr_": "the loss-threshold attack",
     "privacy.lira_tpr_at_fpr_": "the likelihood-ratio attack",
     "privacy.lira_offline_tpr_at_fpr_": "the offline likelihood-ratio attack",
     "privacy.rmia_tpr_at_fpr_": "the relative-likelihood attack",
@@ -24,7 +26,8 @@ ATTACKS: Final = {
     "privacy.quantile_tpr_at_fpr_": "the quantile-regression attack",
     "privacy.trace_tpr_at_fpr_": "the loss-trace attack",
 }
-"""Prefix of the measure of each attack's success at a false-positive rate -> the attack in words."""
+"""Prefix of the measure of each attack's success at a false-positive rate -> the attack in words; the first is that of
+the strongest of all attacks that were run."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,8 @@ MEASURES: Final[dict[str, Measure]] = {
     "model.accuracy": Measure(
         "Accuracy", "model", False, "rate", 0.0, 1.0, "more is more decisions that agree with the label"
     ),
-    "privacy.attack_auc": _auc("the membership attack"),
+    "privacy.attack_auc": _auc("the strongest membership attack"),
+    "privacy.loss_threshold_auc": _auc("the loss-threshold attack"),
     "privacy.lira_auc": _auc("the likelihood-ratio attack"),
     "privacy.lira_offline_auc": _auc("the offline likelihood-ratio attack"),
     "privacy.rmia_auc": _auc("the relative-likelihood attack"),
@@ -190,6 +194,11 @@ def find(name: str, *, false_positive_rates: Sequence[float]) -> Measure | None:
             words = "at the false-positive rate itself, an attacker who learns nothing"
             return Measure(title(name), "privacy", False, "rate", 0.0, 1.0, words)
     return MEASURES.get(name)
+
+
+def is_strongest(name: str) -> bool:
+    """Whether the measure names no attack, and so means the strongest of all that were run."""
+    return name == STRONGEST_AUC or name.startswith(TPR_AT_FPR)
 
 
 def title(name: str) -> str:

@@ -29,7 +29,7 @@ from auditkit.privacy.clustered import exact_limits, repeats
 from auditkit.privacy.disclosure import isolates, published_rate, small
 from auditkit.privacy.membership import Retrained, Scores
 from auditkit.privacy.registry import ATTACKS
-from auditkit.privacy.strength import Sides, needed
+from auditkit.privacy.strength import Sides, operating
 from auditkit.privacy.trial import PLAIN, Tried
 from auditkit.result import EpsilonBound, Estimate
 from auditkit.stats import roc
@@ -171,21 +171,19 @@ def recipe(known: Retrained | None, persons: Ints | None, asked: Asked, *, absen
 
 
 def _tells(scores: Scores, sides: Sides, setting: Mask, asked: Asked) -> bool:
-    """Whether the success at this rate and at another that is published differ by a few persons only.
+    """Whether the members flagged here and at another rate that is published differ by a few persons only.
 
     What is published as a band for its few persons (or all but a few) has no number to subtract.
     """
-    own = roc.threshold_at_fpr(scores.nonmembers[setting], asked.fpr)
-    measured = scores.nonmembers[~setting]
-    rest = None if sides.nonmembers is None else sides.nonmembers[~setting]
-    for rate in (rate for rate in asked.others if len(measured) >= needed(rate)):
-        other = roc.threshold_at_fpr(scores.nonmembers[setting], rate)
-        for values, persons in ((scores.members, sides.members), (measured, rest)):
-            cells = values > own, values > other
-            counts = [support(part, persons) for cell in cells for part in (cell, ~cell)]
-            banded = any(small(count, asked.minimum) for count in counts)
-            if not banded and isolates(*cells, persons, asked.minimum):
-                return True
+    cell = scores.members > roc.threshold_at_fpr(scores.nonmembers[setting], asked.fpr)
+    points = (operating(scores, sides, rate, minimum=asked.minimum) for rate in asked.others)
+    # A coin among equals publishes something between those above the threshold and all down to it.
+    others = [flagged for point in points if point is not None for flagged in (point.hits == 1, point.hits > 0)]
+    for other in others:
+        counts = [support(part, sides.members) for both in (cell, other) for part in (both, ~both)]
+        banded = any(small(count, asked.minimum) for count in counts)
+        if not banded and isolates(cell, other, sides.members, asked.minimum):
+            return True
     return False
 
 

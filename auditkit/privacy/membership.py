@@ -97,6 +97,12 @@ class Scores:
     fitted: Mask | None = None
     """[K] non-members on which the attack was fitted: they neither set thresholds nor measure."""
 
+    @property
+    def free(self) -> Mask:
+        """[K] non-members on which the attack was not fitted."""
+        everyone = np.ones(len(self.nonmembers), dtype=np.bool_)
+        return everyone if self.fitted is None else ~self.fitted
+
 
 @dataclass(frozen=True)
 class Attack:
@@ -106,9 +112,9 @@ class Attack:
     source: str
     score: Callable[[Evidence], Scores]
     measures: str
-    """Prefix of its measures: `privacy.` + prefix + `tpr_at_fpr_0.01`."""
+    """Prefix of its own measures: `privacy.` + prefix + `tpr_at_fpr_0.01`."""
     auc: str
-    """Name of its AUC among the measures."""
+    """Name of its own AUC among the measures; `privacy.attack_auc` is the strongest attack's."""
     needs: Need = "loss"
 
     @property

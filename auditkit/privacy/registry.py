@@ -20,8 +20,8 @@ ATTACKS: Final[dict[str, Attack]] = {
         title="Loss threshold",
         source="Yeom et al., Privacy Risk in Machine Learning, CSF 2018",
         score=loss_threshold.score,
-        measures="",
-        auc="privacy.attack_auc",
+        measures="loss_threshold_",
+        auc="privacy.loss_threshold_auc",
     ),
     "lira": Attack(
         title="Likelihood ratio (LiRA, online)",

@@ -1,8 +1,7 @@
 """How well an attack tells members from non-members: AUC, success at low false-positive rates, the curve.
 
-The threshold of each false-positive rate is set on one random half of the non-members (whole persons) and
-both rates are measured elsewhere: the false-positive rate on the other half, the true-positive rate on the
-members.
+The threshold of each false-positive rate is read off all non-members on which the attack was not fitted, and the
+interval of the members' rate carries the error of that threshold (`stats.operating`).
 """
 
 from __future__ import annotations
@@ -14,17 +13,19 @@ from typing import Final
 
 import numpy as np
 
-from auditkit.privacy.clustered import auc_variance, repeats
-from auditkit.privacy.disclosure import published_rate, rows_per_person
+from auditkit.privacy.clustered import auc_variance, exact_limits, repeats
+from auditkit.privacy.disclosure import rows_per_person
 from auditkit.privacy.membership import Scores
 from auditkit.result import Estimate, Point, ResolutionRow, Series
 from auditkit.stats import roc
 from auditkit.stats.intervals import critical
+from auditkit.stats.operating import METHOD, OperatingPoint, joined, operating_point, reach
 from auditkit.subject.persons import support
 from auditkit.subject.types import Ints, Mask
 
 EXPECTED_FALSE_POSITIVES: Final = 10
-"""False positives the measuring split must be expected to hold before a rate is judged."""
+"""False positives that the non-members must hold before a rate is judged."""
+REALISED: Final = "met on these non-members by construction; exact limits of the threshold's own rate"
 CURVE_POINTS: Final = 60
 
 
@@ -37,7 +38,7 @@ class Sides:
 
 
 def needed(false_positive_rate: float) -> int:
-    """Non-members the measuring split needs: the least n with n x FPR >= 10 (rounded against float dust)."""
+    """Non-members that a rate needs: the least n with n x FPR >= 10 (rounded against float dust)."""
     return ceil(round(EXPECTED_FALSE_POSITIVES / false_positive_rate, 6))
 
 
@@ -79,48 +80,84 @@ def halve(count: int, persons: Ints | None, generator: np.random.Generator) -> M
 
 
 def resolution(
-    scores: Scores, sides: Sides, setting: Mask, rates: Sequence[float], *, level: float, minimum: int
+    scores: Scores, sides: Sides, rates: Sequence[float], *, level: float, minimum: int
 ) -> tuple[ResolutionRow, ...]:
-    """True-positive rate and realised false-positive rate at each rate that the data resolve.
+    """True-positive rate at each false-positive rate that the data resolve, and where the threshold itself may lie.
 
     Args:
-        scores: the attack's scores.
-        sides: person codes.
-        setting: [K] non-members that set the threshold, less those on which the attack was fitted; the others measure.
+        scores: the attack's scores. sides: person codes.
         rates: false-positive rates, each in (0, 1).
-        level: coverage of each interval (not simultaneous over the rates).
-        minimum: minimum cell.
+        level: coverage of each interval (not simultaneous over the rates). minimum: minimum cell.
 
-    A rate is judged only if at least 10 false positives are expected in the measuring half; otherwise both
-    estimates have no value and the row tells how many measuring records would be needed. The threshold itself
-    is random: with few setting records the realised rate strays from the nominal one, which is why it is
-    reported with its interval. Discrete scores realise at most the nominal rate on the setting half, because
-    "above" is strict.
+    A rate is judged only if the non-members hold at least 10 false positives at it; otherwise both estimates have no
+    value and the row tells how many would be needed. Among equal scores a coin is tossed, so that every rate is met
+    exactly on these non-members; `realised_fpr` says what it may be in their population.
     """
-    return tuple(_one_rate(scores, sides, setting, fpr, level=level, minimum=minimum) for fpr in rates)
+    return tuple(_one_rate(scores, sides, fpr, level=level, minimum=minimum) for fpr in rates)
 
 
-def _one_rate(scores: Scores, sides: Sides, setting: Mask, fpr: float, *, level: float, minimum: int) -> ResolutionRow:
+def operating(scores: Scores, sides: Sides, fpr: float, *, minimum: int) -> OperatingPoint | None:
+    """The attacker's rule at a false-positive rate; None where the data do not resolve it.
+
+    Non-members on which the attack was fitted set no threshold.
+    """
+    scores, sides = _unfitted(scores, sides)
+    if len(scores.nonmembers) < needed(fpr) or _persons(scores, sides) < minimum:
+        return None
+    return operating_point(positives=scores.members, negatives=scores.nonmembers, fpr=fpr)
+
+
+def success(point: OperatingPoint, scores: Scores, sides: Sides, *, level: float, minimum: int) -> Estimate:
+    """The true-positive rate of `point` as it may be printed: a band where it tells of fewer than `minimum` persons.
+
+    Counted are persons whom the rule flags (or passes over); who stands at the threshold counts by the coin's share.
+    The band's interval holds that of every rate that it may stand for.
+    """
+    _, sides = _unfitted(scores, sides)
+    codes = (sides.members, sides.nonmembers)
+    found = reach(point, level=level, persons=codes)
+    total = support(np.ones(len(point.hits), dtype=np.bool_), sides.members)
+    flagged = support(point.hits == 1, sides.members)
+    flagged_or_tied = support(point.hits > 0, sides.members)
+    count = flagged + point.share * (flagged_or_tied - flagged)
+    by = ", by person" if repeats(sides.members) or repeats(sides.nonmembers) else ""
+    frame = Estimate(value=None, level=level, n=len(point.hits), method=METHOD + by)
+    few, most_of_all = 0 < count < minimum, 0 < total - count < minimum
+    if not few and not most_of_all:
+        return frame.model_copy(update={"value": point.value, "low": found.low, "high": found.high})
+    most = min(float((minimum - 1) * rows_per_person(sides.members)), float(total)) / total
+    if few:
+        ends = (0.0, joined(most, size=float(total), ends=(0.0, most + max(found.ends[1], most)), level=level)[1])
+    else:
+        near = 1 - most
+        ends = (joined(near, size=float(total), ends=(near - 1 + min(found.ends[0], near), 1.0), level=level)[0], 1.0)
+    reason = f"fewer than {minimum} {'are' if few else 'are not'} counted; the interval covers every such number"
+    return frame.model_copy(
+        update={"low": ends[0], "high": ends[1], "method": f"{frame.method}, banded", "withheld": reason}
+    )
+
+
+def _one_rate(scores: Scores, sides: Sides, fpr: float, *, level: float, minimum: int) -> ResolutionRow:
     """One row of `resolution`."""
-    aims = setting if scores.fitted is None else setting & ~scores.fitted
-    measuring, least = int((~setting).sum()), needed(fpr)
-    if measuring < least or not aims.any() or _persons(scores, sides) < minimum:
-        reason = f"at a false-positive rate of {fpr!r} the measuring half needs at least {least:,} non-members"
-        if measuring >= least:
-            reason = _few(minimum)
+    point = operating(scores, sides, fpr, minimum=minimum)
+    free, least = int(scores.free.sum()), needed(fpr)
+    if point is None:
+        reason = _few(minimum)
+        if free < least:
+            reason = f"at a false-positive rate of {fpr!r} at least {least:,} non-members are needed; {free:,} measure"
         missing = Estimate(value=None, level=level, withheld=reason)
         return ResolutionRow(
             false_positive_rate=fpr, tpr=missing, realised_fpr=missing,
-            expected_false_positives=measuring * fpr, needed_n=least if measuring < least else None,
+            expected_false_positives=free * fpr, needed_n=least if free < least else None,
         )  # fmt: skip
-    threshold = roc.threshold_at_fpr(scores.nonmembers[aims], fpr)
-    measured = scores.nonmembers[~setting] > threshold
-    others = None if sides.nonmembers is None else sides.nonmembers[~setting]
+    _, unfitted = _unfitted(scores, sides)
+    size = reach(point, level=level, persons=(unfitted.members, unfitted.nonmembers)).negatives
+    low, high = exact_limits(fpr * size, size, level=level)
     return ResolutionRow(
         false_positive_rate=fpr,
-        tpr=published_rate(scores.members > threshold, sides.members, level=level, minimum=minimum),
-        realised_fpr=published_rate(measured, others, level=level, minimum=minimum),
-        expected_false_positives=measuring * fpr,
+        tpr=success(point, scores, sides, level=level, minimum=minimum),
+        realised_fpr=Estimate(value=fpr, low=low, high=high, level=level, n=free, method=REALISED),
+        expected_false_positives=free * fpr,
     )
 
 
@@ -152,7 +189,7 @@ def _unfitted(scores: Scores, sides: Sides) -> tuple[Scores, Sides]:
     """Without the non-members on which the attack was fitted: on them it would look better than it is."""
     if scores.fitted is None:
         return scores, sides
-    kept = ~scores.fitted
+    kept = scores.free
     others = None if sides.nonmembers is None else sides.nonmembers[kept]
     return Scores(scores.members, scores.nonmembers[kept]), Sides(sides.members, others)
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from auditkit.errors import DataError, NumericsError
-from auditkit.privacy import strength
+from auditkit.privacy import strength, strongest
 from auditkit.privacy.membership import Attack, Described, Evidence, Need, Retrained, Scores
 from auditkit.privacy.registry import ATTACKS
 from auditkit.result import AttackPart, Estimate, Measurement, ResolutionRow, Series
@@ -38,7 +38,7 @@ class Tried:
     others: tuple[AttackPart, ...] = ()
     scores: Mapping[str, Scores] = field(default_factory=dict)
     setting: Mask | None = None
-    """[K] non-members that set the thresholds, the same for every attack."""
+    """[K] half of the non-members: attacks may be fitted on it, and the limits of epsilon set their threshold by it."""
 
 
 def undescribed(setting: Mask, persons: Ints | None) -> tuple[Described | None, str]:
@@ -72,9 +72,9 @@ def tried(
 
     Args:
         predictions: losses of training and reserve records. codes: person codes by split.
-        rates: false-positive rates. generator: draws the half of the non-members that sets thresholds.
+        rates: false-positive rates. generator: draws the half of the non-members that attacks may be fitted on.
         retrained: models with and without each record, or None, and `no_retrained` says why.
-        describe: features of the records for the half [K] that sets thresholds and person codes [K], or None and why.
+        describe: features of the records for the half [K] that may be fitted on and person codes [K], or None and why.
         course: [C, N + K] losses at checkpoints of the audited training, or None, and `no_course` says why.
         level: coverage of each interval. minimum: minimum cell.
 
@@ -85,7 +85,7 @@ def tried(
     if members is None or nonmembers is None or not len(nonmembers):
         reason = NO_LOSS if members is None else NO_RESERVE
         rows = [row for attack in ATTACKS.values() for row in _absent(attack, rates, reason, level)]
-        return Tried(tuple(rows), reason=reason)
+        return Tried((*strongest.absent(rates, reason, level=level), *rows), reason=reason)
     finite(members, "training"), finite(nonmembers, "reserve")
     if retrained is not None and retrained.margin.shape[1] != len(members) + len(nonmembers):
         raise DataError("the retrained models were asked about other records than the attack")
@@ -101,9 +101,9 @@ def tried(
     lacking = {need: why for need, (absent, why) in reasons.items() if absent}
     scores = {name: attack.score(evidence) for name, attack in ATTACKS.items() if attack.needs not in lacking}
     outcomes = {
-        name: _outcome(found, sides, setting, rates, level=level, minimum=minimum) for name, found in scores.items()
+        name: _outcome(found, sides, rates, level=level, minimum=minimum) for name, found in scores.items()
     }
-    rows = []
+    rows = list(strongest.measurements(ATTACKS, scores, sides, rates, level=level, minimum=minimum))
     for name, attack in ATTACKS.items():
         found = outcomes.get(name)
         rows += _absent(attack, rates, lacking[attack.needs], level) if found is None else _measured(attack, found)
@@ -127,14 +127,14 @@ def finite(losses: Floats, split: str) -> Floats:
 
 
 def _outcome(
-    scores: Scores, sides: strength.Sides, setting: Mask, rates: Sequence[float], *, level: float, minimum: int
+    scores: Scores, sides: strength.Sides, rates: Sequence[float], *, level: float, minimum: int
 ) -> _Outcome:
     return _Outcome(
         strength.area(scores, sides, level=level, minimum=minimum),
-        strength.resolution(scores, sides, setting, rates, level=level, minimum=minimum),
+        strength.resolution(scores, sides, rates, level=level, minimum=minimum),
         strength.curve(scores, sides, minimum=minimum),
-        # The expected false positives of a tiny measuring half would give its size away.
-        shown=int((~setting).sum()) >= minimum,
+        # The expected false positives of a tiny reserve would give its size away.
+        shown=int(scores.free.sum()) >= minimum,
     )
 
 
@@ -161,7 +161,7 @@ def _part(attack: Attack, found: _Outcome | None, reason: str, retrained: Retrai
 
 
 def _tpr_name(attack: Attack, rate: float) -> str:
-    """The measure's name as rules write it: `privacy.tpr_at_fpr_0.01`, `privacy.lira_tpr_at_fpr_0.01`."""
+    """The measure's name as rules write it, such as `privacy.loss_threshold_tpr_at_fpr_0.01`."""
     return f"privacy.{attack.measures}tpr_at_fpr_{rate!r}"
 
 

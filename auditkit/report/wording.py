@@ -50,7 +50,8 @@ WORDS = {
 }
 TITLES = {
     "privacy.train_loss": "Training loss",
-    "privacy.attack_auc": "AUC of the membership attack",
+    "privacy.attack_auc": "AUC of the strongest membership attack",
+    "privacy.loss_threshold_auc": "AUC of the loss-threshold attack",
     "privacy.epsilon_lower_bound": "Lower limit of epsilon of the audited model",
     "privacy.recipe_epsilon_lower_bound": "Lower limit of epsilon of the recipe, on held-out retrained models",
     "privacy.canary_epsilon_lower_bound": "Lower limit of epsilon of the recipe, by inserted canaries",
@@ -71,6 +72,8 @@ TITLES = {
 }
 """Titles of measures for which the result brings no note of its own."""
 ATTACKS = {
+    "": " of the strongest membership attack",
+    "loss_threshold_": " of the loss-threshold attack",
     "lira_": " of the likelihood-ratio attack",
     "lira_offline_": " of the offline likelihood-ratio attack",
     "rmia_": " of the relative-likelihood attack",

@@ -1,7 +1,7 @@
 """How well a score tells positives from negatives: AUC with interval, rates at a threshold, a ROC curve.
 
-Larger scores point to positives. Everywhere "above" is strictly above, so that a tied score never counts as
-a hit.
+Larger scores point to positives. In `threshold_at_fpr` "above" is strictly above, so that a tied score never counts as
+a hit; the true-positive rate at a fixed false-positive rate, which tosses a coin among ties, stands in `operating`.
 """
 
 from __future__ import annotations
@@ -47,9 +47,7 @@ def auc(
     if min(hits.size, misses.size) < 2:
         why = "fewer than two positives or fewer than two negatives"
         return Estimate(value=None, level=level, n=n, method="DeLong", withheld=why)
-    ranks = stats.rankdata(np.concatenate([hits, misses]))
-    above = (ranks[: hits.size] - stats.rankdata(hits)) / misses.size
-    below = 1 - (ranks[hits.size :] - stats.rankdata(misses)) / hits.size
+    above, below = _placements(hits, misses)
     area = float(np.clip(above.mean(), 0.0, 1.0))
     if persons is None:
         deviation = math.sqrt(above.var(ddof=1) / hits.size + below.var(ddof=1) / misses.size)
@@ -67,6 +65,24 @@ def auc(
         by = "" if persons is None else " over persons"
         method = f"DeLong variance{by}, interval on the logit scale"
     return Estimate(value=area, low=low, high=high, level=level, n=n, method=method)
+
+
+def auc_pulls(*, positives: ArrayLike, negatives: ArrayLike) -> tuple[Floats, Floats]:
+    """How far each positive [P] and each negative [Q] pulls the AUC: its centred placement over its side's size.
+
+    The linear terms of DeLong's variance, for how much the AUCs of several scores of the same records err together.
+    """
+    hits, misses = _scores(positives), _scores(negatives)
+    above, below = _placements(hits, misses)
+    return (above - above.mean()) / hits.size, (below - below.mean()) / misses.size
+
+
+def _placements(hits: Floats, misses: Floats) -> tuple[Floats, Floats]:
+    """Share of negatives below each positive, and of positives above each negative; ties by half."""
+    ranks = stats.rankdata(np.concatenate([hits, misses]))
+    above = (ranks[: hits.size] - stats.rankdata(hits)) / misses.size
+    below = 1 - (ranks[hits.size :] - stats.rankdata(misses)) / hits.size
+    return above, below
 
 
 def threshold_at_fpr(negatives: ArrayLike, fpr: float) -> float:

@@ -88,26 +88,27 @@ def test_an_attack_that_fits_gives_no_advantage_at_full_size(name: str, *, discr
 
 def _hold_no_advantage(name: str, *, discrete: bool, repeats: int) -> None:
     rng = np.random.default_rng(20261123)
-    covered, tpr, fpr = 0, [], []
+    covered, held, breached, tpr = 0, 0, 0, []
     for _ in range(repeats):
         evidence = _world(rng, members=300, nonmembers=2000)
         scores = ATTACKS[name].score(_tied(evidence) if discrete else evidence)
         auc = strength.area(scores, ALONE, level=0.95, minimum=10)
         assert auc.low is not None and auc.high is not None
         covered += auc.low <= 0.5 <= auc.high
-        assert evidence.described is not None
-        (row,) = strength.resolution(scores, ALONE, evidence.described.setting, (0.1,), level=0.95, minimum=2)
-        assert row.tpr.value is not None and row.realised_fpr.value is not None
+        (row,) = strength.resolution(scores, ALONE, (0.1,), level=0.95, minimum=2)
+        assert row.tpr.value is not None and row.tpr.low is not None and row.tpr.high is not None
         tpr.append(row.tpr.value)
-        fpr.append(row.realised_fpr.value)
+        held += row.tpr.low <= 0.1 <= row.tpr.high
+        breached += row.tpr.low > 0.1
     # 95 % less four binomial standard deviations of the repeats.
     assert covered / repeats >= 0.95 - 4 * np.sqrt(0.95 * 0.05 / repeats)
     wider = np.sqrt(REPEATS / repeats)
-    assert np.mean(tpr) == pytest.approx(np.mean(fpr), abs=0.004 * wider)
-    # Tied scores may realise less than the nominal rate, never more on average.
-    assert np.mean(fpr) < 0.1 + 0.003 * wider
+    assert held / repeats >= 0.95 - 4 * np.sqrt(0.95 * 0.05 / repeats)
+    # A rule that asks for no more than the false-positive rate is breached in at most 5 % of true nulls.
+    assert breached / repeats <= 0.05 + 2 * np.sqrt(0.95 * 0.05 / repeats)
+    # The coin among equals meets the rate with ties as without.
+    assert np.mean(tpr) == pytest.approx(0.1, abs=0.004 * wider)
     if not discrete:
-        assert np.mean(fpr) == pytest.approx(0.1, abs=0.003 * wider)
         assert covered / repeats < 0.995 or repeats < REPEATS
 
 
@@ -119,10 +120,9 @@ def test_planted_memorised_rows_rank_on_top(name: str) -> None:
     evidence = _world(rng, members=1000, nonmembers=2000, planted=40, effect=effect)
     scores = ATTACKS[name].score(evidence)
     assert len(set(np.argsort(-scores.members)[:40]) & set(range(40))) >= 36
-    assert evidence.described is not None
-    (row,) = strength.resolution(scores, ALONE, evidence.described.setting, (0.01,), level=0.95, minimum=10)
+    (row,) = strength.resolution(scores, ALONE, (0.05,), level=0.95, minimum=10)
     assert row.tpr.low is not None
-    assert row.tpr.low > 0.02
+    assert row.tpr.low > 0.05
 
 
 @pytest.mark.parametrize("name", ATTACKS)

@@ -30,17 +30,18 @@ def test_one_assessment_says_everything_it_should(make_world: Callable[..., dict
         "privacy.train_loss", "privacy.evaluation_loss", "privacy.train_evaluation_gap", "privacy.accuracy_gap",
         "privacy.average_risk", "privacy.exposed_share", "privacy.screen_share",
         "privacy.epsilon_lower_bound", "privacy.recipe_epsilon_lower_bound", "privacy.canary_epsilon_lower_bound",
+        "privacy.attack_auc", *(f"privacy.tpr_at_fpr_{rate}" for rate in (0.001, 0.01, 0.1)),
         *(attack.auc for attack in ATTACKS.values()),
         *(f"privacy.{a.measures}tpr_at_fpr_{rate}" for a in ATTACKS.values() for rate in (0.001, 0.01, 0.1)),
     }  # fmt: skip
     assert values["privacy.train_evaluation_gap"] > 0  # type: ignore[operator]
     train, reserve = world["predictions"].loss_train, world["predictions"].loss_reserve
-    assert values["privacy.attack_auc"] == pytest.approx((train[:, None] < reserve[None]).mean())
-    # 1,200 measuring non-members resolve 0.01 and 0.1, not 0.001.
+    assert values["privacy.loss_threshold_auc"] == pytest.approx((train[:, None] < reserve[None]).mean())
+    assert values["privacy.attack_auc"] == values["privacy.loss_threshold_auc"], "the only attack that could be run"
+    # 2,400 non-members resolve 0.01 and 0.1, not 0.001.
     assert values["privacy.tpr_at_fpr_0.001"] is None
-    half = arrays["attack_setting_half"]
-    threshold = np.quantile(reserve[half], 0.1, method="higher")
-    assert values["privacy.tpr_at_fpr_0.1"] == pytest.approx((train < threshold).mean(), abs=0.005)
+    threshold = np.quantile(reserve, 0.1, method="higher")
+    assert values["privacy.loss_threshold_tpr_at_fpr_0.1"] == pytest.approx((train < threshold).mean(), abs=0.005)
     assert [row.needed_n for row in part.resolution] == [10_000, None, None]
     assert part.screen is not None and part.screen.status == "assessed"
     assert part.attack == "Loss threshold" and "Yeom" in part.attack_source
@@ -135,7 +136,7 @@ def test_persons_keep_to_one_half_and_the_unit_is_said(make_world: Callable[...,
     assert "several" in dict(part.threat_model)["Unit of privacy"]
     methods = {row.measure: row.estimate.method for row in part.measurements if not row.on}
     assert "Obuchowski" in methods["privacy.attack_auc"]
-    assert "Korn–Graubard" in methods["privacy.tpr_at_fpr_0.1"]
+    assert "by person" in methods["privacy.tpr_at_fpr_0.1"]
 
 
 @pytest.mark.parametrize("field", ["loss", "loss_train", "loss_reserve"])

@@ -89,8 +89,15 @@ def test_three_significant_digits_need_no_decoding(number: float | None, expecte
 @pytest.mark.parametrize(
     ("measure", "expected"),
     [
-        ("privacy.tpr_at_fpr_0.01", "True-positive rate at a false-positive rate of 1 %"),
-        ("fairness.selection_rate", "Selection rate"), ("privacy.attack_auc", "AUC of the membership attack"),
+        (
+            "privacy.tpr_at_fpr_0.01",
+            "True-positive rate of the strongest membership attack at a false-positive rate of 1 %",
+        ),
+        (
+            "privacy.loss_threshold_tpr_at_fpr_0.01",
+            "True-positive rate of the loss-threshold attack at a false-positive rate of 1 %",
+        ),
+        ("fairness.selection_rate", "Selection rate"), ("privacy.attack_auc", "AUC of the strongest membership attack"),
         ("privacy.loss_gap", "Loss gap"),
     ],
 )  # fmt: skip
