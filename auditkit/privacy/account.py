@@ -70,14 +70,15 @@ def account(
         refused=whole.refused,
     )  # fmt: skip
     who = None
-    if retrained is not None and labels is not None and found.flag is not None:
-        count = len(found.flag)
+    if retrained is not None and labels is not None and found.marks is not None:
+        flag = found.marks.flag
+        count = len(flag)
         groups, slices = by_group_and_slice(
-            Retrained(retrained.margin[:, :count], retrained.inside[:, :count]), found.flag, groupings=groupings,
+            Retrained(retrained.margin[:, :count], retrained.inside[:, :count]), flag, groupings=groupings,
             favourable=np.asarray(labels == 1.0, dtype=np.bool_), slices=around.slices, persons=codes.get("train"),
             level=level, minimum=minimum,
         )  # fmt: skip
-        gaps, unit, reason = joint(around.gaps, found.flag, persons=codes.get("train"), level=level, minimum=minimum)
+        gaps, unit, reason = joint(around.gaps, flag, persons=codes.get("train"), level=level, minimum=minimum)
         who = WhoIsExposed(by_group=groups, slices=slices, gaps=gaps, gaps_unit=unit, no_gaps=reason)
     said = "" if retrained is None or found.public.status != "assessed" else retrained.recipe
     told = {"persons": whole.public, "who": who, "retraining": said}

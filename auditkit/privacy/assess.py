@@ -95,8 +95,8 @@ def assess(given: Given) -> Part:
         The public part, and restricted arrays by name: `screen_rank` [N] int64, `screen_flag` [N] bool,
         `duplicate_cluster` [N] int64, `attack_setting_half` [K] bool, `<attack>_train` [N] and
         `<attack>_reserve` [K] of each attack but the plain one, `risk`,
-        `risk_low`, `membership_p`, `exposed_flag` and `person_risk` [N], as far as they exist. Sample weights
-        play no part.
+        `risk_low`, `membership_p`, `membership_p_at_risk`, `exposed_flag` and `person_risk` [N], as far as they
+        exist. Sample weights play no part.
 
     Raises:
         NumericsError: a loss or a self-influence is not finite.

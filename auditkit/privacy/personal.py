@@ -18,7 +18,7 @@ from auditkit.privacy import risk
 from auditkit.privacy.attacks.lira_offline import surprise
 from auditkit.privacy.clustered import repeats
 from auditkit.privacy.disclosure import published_rate, small
-from auditkit.privacy.exposure import Marks, bands, marked
+from auditkit.privacy.exposure import Marks, bands, mark
 from auditkit.privacy.membership import Retrained
 from auditkit.privacy.persons import Together, kept_together, together
 from auditkit.result import Estimate, PersonRisk
@@ -83,23 +83,22 @@ def _assessed(
 ) -> Personal:
     count = units.members
     members = Retrained(units.known.margin[:, :count], units.known.inside[:, :count])
-    found = risk.measure(members, level=level, generator=generator)
-    z = surprise(units.target, units.known)
-    p = risk.conformal(z[:count], z[count:])
-    flag = marked(found.low > settings.risk_threshold, p, settings.level)
+    pool = risk.measure(units.known, level=level, generator=generator)
+    found, z = pool.first(count), surprise(units.target, units.known)
+    marks = mark(pool.low, z, members=count, settings=settings, level=level, unit="person")
     several: Mask = np.asarray(np.bincount(units.of_row, minlength=count) > 1, dtype=np.bool_)
-    steps = len(z) - count + 1
     public = PersonRisk(
         status="assessed",
         persons=count,
         several=published_rate(several, None, level=level, minimum=minimum),
         average=risk.average(members, level=level),
-        bands=bands(found.value, flag, None, level=level, minimum=minimum),
-        flagged=_flagged(flag, several, level=level, minimum=minimum),
-        p_steps=steps,
+        bands=bands(found.value, marks.flag, None, level=level, minimum=minimum),
+        flagged=_flagged(marks.flag, several, level=level, minimum=minimum),
+        p_steps=marks.steps,
     )
     at = units.of_row
-    return Personal(public, Marks(flag[at], p[at], steps), value=found.value[at])
+    whole = Marks(marks.flag[at], marks.p[at], marks.p_at_risk[at], marks.steps, marks.rule)
+    return Personal(public, whole, value=found.value[at])
 
 
 def _flagged(flag: Mask, several: Mask, *, level: float, minimum: int) -> Estimate:

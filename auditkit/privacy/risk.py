@@ -37,6 +37,10 @@ class Risk:
     low: Floats
     high: Floats
 
+    def first(self, count: int) -> Risk:
+        """Of the first records only."""
+        return Risk(self.value[:count], self.low[:count], self.high[:count])
+
 
 def measure(known: Retrained, *, level: float, generator: np.random.Generator) -> Risk:
     """Risk of every record of the pool, drawn to what all records have in common.

@@ -49,7 +49,7 @@ def test_nobody_is_marked_and_no_attack_is_measured_and_the_reasons_are_said(aud
     assert private.exposure is not None and private.exposure.flagged is not None
     assert private.exposure.flagged.value is None
     assert "insufficient evidence" in private.exposure.flagged.withheld and not private.exposure.by_group
-    assert {"membership_p", "exposed_flag"}.isdisjoint(audit.arrays)
+    assert {"membership_p", "membership_p_at_risk", "exposed_flag"}.isdisjoint(audit.arrays)
     attacks = [row for row in private.measurements if row.measure.endswith("_auc")]
     assert attacks and all("no reserve" in row.estimate.withheld for row in attacks)
     assert all(part.status == "not-applicable" for part in private.attacks)

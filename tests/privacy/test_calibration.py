@@ -16,10 +16,11 @@ import torch
 from scipy import stats
 from sklearn.datasets import load_digits
 
+from auditkit.policy.schema import PrivacySettings
 from auditkit.privacy import risk
 from auditkit.privacy.attacks.lira import log_ratio
 from auditkit.privacy.attacks.lira_offline import surprise
-from auditkit.privacy.exposure import marked
+from auditkit.privacy.exposure import mark
 from auditkit.privacy.membership import Retrained
 from auditkit.subject.types import Floats, Mask
 from tests.privacy.retraining import Recipe, halves
@@ -153,8 +154,10 @@ def test_few_of_those_marked_were_not_learned_and_the_exposed_are_found(
         others = rng.permutation(np.flatnonzero(~inside))
         reserve, rest = np.split(others, [len(others) // 2])
         offered = np.sort(np.concatenate([np.flatnonzero(inside), rest]))
-        p = risk.conformal(z[offered], z[reserve])
-        flagged = offered[marked(world.found.low[offered] > THRESHOLD, p, LEVEL)]
+        at = np.concatenate([offered, reserve])
+        settings = PrivacySettings(level=LEVEL, risk_threshold=THRESHOLD)
+        got = mark(world.found.low[at], z[at], members=len(offered), settings=settings, level=0.95, unit="record")
+        flagged = offered[got.flag]
         wrong.append(float((~inside[flagged]).mean()) if len(flagged) else 0.0)
         number += len(flagged)
         exposed = np.flatnonzero(strong & inside)

@@ -49,8 +49,8 @@ def test_an_exchangeable_world_marks_nobody() -> None:
     marked = 0
     for _ in range(60):
         found = assessed(*world(rng, members=300, nonmembers=400))
-        assert found.flag is not None
-        marked += int(found.flag.any())
+        assert found.marks is not None
+        marked += int(found.marks.flag.any())
     assert marked <= 6
 
 
@@ -62,20 +62,20 @@ def test_two_hundred_exchangeable_worlds_mark_hardly_anybody(record_property: Ca
     marked = 0
     for _ in range(200):
         found = assessed(*world(rng, members=300, nonmembers=400))
-        assert found.flag is not None
-        marked += bool(found.flag.any())
+        assert found.marks is not None
+        marked += bool(found.marks.flag.any())
     record_property("exchangeable world: share of 200 repeats with any mark", marked / 200)
     assert marked <= stats.binom.isf(0.025, 200, 0.10)
 
 
 def test_planted_records_are_marked_and_hardly_any_other() -> None:
     found = assessed(*world(np.random.default_rng(1), members=1000, nonmembers=1500, planted=60))
-    assert found.flag is not None and found.risk is not None and found.p is not None
-    assert found.flag[:60].mean() > 0.8
-    assert found.flag[60:].sum() <= 2
+    assert found.marks is not None and found.risk is not None
+    assert found.marks.flag[:60].mean() > 0.8
+    assert found.marks.flag[60:].sum() <= 2
     assert set(np.argsort(-found.risk.value)[:60]) == set(range(60))
     assert found.public.flagged is not None and found.public.flagged.value is not None
-    assert found.public.flagged.value == found.flag.mean()
+    assert found.public.flagged.value == found.marks.flag.mean()
     top = found.public.bands[-1]
     assert (top.low, top.high) == (0.9, 1.0) and top.share.events == 60
     assert sum(band.share.events or 0 for band in found.public.bands) == 1000
@@ -84,9 +84,9 @@ def test_planted_records_are_marked_and_hardly_any_other() -> None:
 def test_a_recipe_that_leaks_marks_nobody_in_a_model_that_did_not() -> None:
     """Risk alone would accuse all the planted; the audited model's own p-values do not."""
     found = assessed(*world(np.random.default_rng(2), members=1000, nonmembers=1500, planted=60, leaks=False))
-    assert found.flag is not None and found.risk is not None
+    assert found.marks is not None and found.risk is not None
     assert (found.risk.low[:60] > 0.75).all()
-    assert not found.flag.any()
+    assert not found.marks.flag.any()
 
 
 def test_without_retrained_models_the_reason_stands_in_every_row() -> None:
@@ -104,12 +104,12 @@ def test_without_retrained_models_the_reason_stands_in_every_row() -> None:
 def test_no_band_and_no_share_tells_of_a_few(planted: int) -> None:
     known, scores = world(np.random.default_rng(planted), members=500, nonmembers=700, planted=planted)
     found = assessed(known, scores, sex=np.arange(500) < 5)
-    assert found.flag is not None and found.risk is not None
+    assert found.marks is not None and found.risk is not None
     counts = [band.share.events for band in found.public.bands]
     assert all(count is None or count == 0 or count >= 10 for count in counts)
     for band in found.public.bands:
         above = found.risk.value >= band.low
-        for one, other in ((above, found.flag), (found.flag, above)):
+        for one, other in ((above, found.marks.flag), (found.marks.flag, above)):
             assert not 0 < (one & ~other).sum() < 10
     for row in measurements(found):
         events, n = row.estimate.events, row.estimate.n

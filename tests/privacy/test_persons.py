@@ -142,11 +142,14 @@ def test_planted_persons_are_marked_with_all_their_records_and_the_figures_have_
     assert sum(band.share.events or 0 for band in public.bands) == 400
     several = np.bincount(train) > 1
     assert public.several is not None and public.several.events == several.sum()
-    # P-values again: 1 + strangers whose statistic is as large, over 1 + strangers.
+    # P-values again: 1 + strangers whose statistic is as large, over 1 + strangers; then those at risk, or 1.
     units = together(known, target, train, reserve)
+    low = risk.measure(units.known, level=0.95, generator=np.random.default_rng(0)).low
     z = surprise(units.target, units.known)
-    again = np.array([(1 + (z[400:] >= one).sum()) / 601 for one in z[:400]])
-    np.testing.assert_allclose(found.marks.p, again[train])
+    at_risk = np.where(low > PrivacySettings().risk_threshold, z, -np.inf)
+    for statistic, p in ((z, found.marks.p), (at_risk, found.marks.p_at_risk)):
+        again = np.array([(1 + (statistic[400:] >= one).sum()) / 601 for one in statistic[:400]])
+        np.testing.assert_allclose(p, again[train])
 
 
 def test_a_recipe_that_leaks_marks_nobody_in_a_model_that_did_not() -> None:

@@ -14,10 +14,11 @@ import pytest
 from scipy import stats
 
 from auditkit.bank.plan import half
+from auditkit.policy.schema import PrivacySettings
 from auditkit.privacy import risk
 from auditkit.privacy.attacks.lira import log_ratio
 from auditkit.privacy.attacks.lira_offline import surprise
-from auditkit.privacy.exposure import marked
+from auditkit.privacy.exposure import mark
 from auditkit.privacy.membership import Retrained
 from auditkit.privacy.persons import kept_together, together
 from auditkit.subject.types import Floats, Ints
@@ -67,12 +68,17 @@ def any_mark(world: People, repeats: int, *, share: int) -> tuple[float, float]:
 def _marks(bank: Retrained, target: Floats, persons: Ints, members: Ints) -> tuple[bool, bool]:
     inside = np.isin(persons, members)
     z = surprise(target, bank)
-    by_row = marked(np.ones(inside.sum(), dtype=np.bool_), risk.conformal(z[inside], z[~inside]), LEVEL)
+    by_row = _marked(np.concatenate([z[inside], z[~inside]]), int(inside.sum()))
     at = np.concatenate([np.flatnonzero(inside), np.flatnonzero(~inside)])
     units = together(Retrained(bank.margin[:, at], bank.inside[:, at]), target[at], persons[inside], persons[~inside])
     z, count = surprise(units.target, units.known), units.members
-    by_person = marked(np.ones(count, dtype=np.bool_), risk.conformal(z[:count], z[count:]), LEVEL)
-    return bool(by_row.any()), bool(by_person.any())
+    return by_row, _marked(z, count)
+
+
+def _marked(z: Floats, members: int) -> bool:
+    """Whether anybody is marked where every unit is at risk."""
+    settings = PrivacySettings(level=LEVEL)
+    return bool(mark(np.ones(len(z)), z, members=members, settings=settings, level=0.95, unit="row").flag.any())
 
 
 def _band(repeats: int) -> float:

@@ -234,7 +234,8 @@ def _membership(audited: Audited, half: Floats) -> Any:
     else:
         hold_refits(audited.world, pool)
     scores = {name: _kept_scores(audited, name) for name in ATTACKS}
-    kept = {name: audited.restricted(name) for name in ("risk", "risk_low", "membership_p", "exposed_flag")}
+    names = ("risk", "risk_low", "membership_p", "membership_p_at_risk", "exposed_flag")
+    kept = {name: audited.restricted(name) for name in names}
     attack = expected_attacks(pool, audited.answers.loss, half, scores)
     return *attack, *expected_exposure(pool, audited.world, scores["lira_offline"], kept)
 

@@ -118,6 +118,7 @@ def expected_exposure(
         nothing = entry(level=LEVEL, withheld=why)
         return {f"{name} /  / ": {"estimate": nothing} for name in (AVERAGE, SHARE)}, {"reason": why}
     risk, low = risks(pool, np.random.default_rng(1))
+    risk, low_reserve, low = risk[: pool.members], low[pool.members :], low[: pool.members]
     np.testing.assert_allclose(kept["risk"], risk, rtol=0, atol=1e-7)
     risk = kept["risk"]
     # Other bootstrap samples move a limit by a step of the grid now and then.
@@ -126,14 +127,26 @@ def expected_exposure(
     members, others = scores
     p = np.array([(1 + (others >= score).sum()) / (1 + len(others)) for score in members])
     np.testing.assert_allclose(kept["membership_p"], p)
-    flag, picked = np.zeros(len(p), dtype=bool), low > THRESHOLD_OF_RISK
+    # Those of the reserve whose limit lies at the threshold may stand on either side of it: p lies between the two.
+    picked = low > THRESHOLD_OF_RISK
+    ends = [
+        np.array([
+            (1 + (others[low_reserve > edge] >= score).sum()) / (1 + len(others)) if own else 1.0
+            for score, own in zip(members, picked, strict=True)
+        ])
+        for edge in (THRESHOLD_OF_RISK + NEAR_LIMIT, THRESHOLD_OF_RISK - NEAR_LIMIT)
+    ]
+    joint = kept["membership_p_at_risk"]
+    assert (ends[0] <= joint + 1e-12).all() and (joint <= ends[1] + 1e-12).all()
+    flag = _survivors(joint, LEVEL_OF_FLAGS) & picked
     if picked.any():
-        flag[picked] = _survivors(p[picked], LEVEL_OF_FLAGS)
+        flag[picked] &= _survivors(p[picked], LEVEL_OF_FLAGS)
     np.testing.assert_array_equal(kept["exposed_flag"], flag)
+    fewest = int(np.ceil(len(members) / (LEVEL_OF_FLAGS * (1 + len(others))) - 1e-9))
     average, share = _average(pool), banded(flag, LEVEL, MINIMUM_CELL)
     by_group = group_shares(world, flag, SHARE)
     part = {
-        "rule": Says(LEVEL, THRESHOLD_OF_RISK, LEVEL_OF_FLAGS), "models": len(pool.inside),
+        "rule": Says(LEVEL, THRESHOLD_OF_RISK, LEVEL_OF_FLAGS, fewest), "models": len(pool.inside),
         "learned_from": int(np.median(pool.inside.sum(1))), "audited_learned_from": pool.members,
         "average": average, "flagged": share, "by_group": by_group,
         "bands": _bands(risk, flag), "p_steps": 1 + len(others),
@@ -143,23 +156,25 @@ def expected_exposure(
 
 
 MOST_MODELS = 256
+NEAR_LIMIT = 0.03
+"""By how much other bootstrap samples may move a lower limit of risk: a step of the grid."""
 GRID_STEP, LEAST_DISTANCE, HALF, EM_STEPS, EM_STEPS_AGAIN = 0.1, -1.5, 0.5, 200, 50
 
 
 def risks(pool: Pool, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Risk and its lower limit of every training record; the limit from bootstrap samples of our own."""
-    grid, given = _likelihoods(pool.inside[:, : pool.members], pool.margin[:, : pool.members])
+    """Risk and its lower limit of every record of the pool; the limit from bootstrap samples of our own."""
+    grid, given = _likelihoods(pool.inside, pool.margin)
     success = stats.norm.cdf(np.abs(grid) / 2)
     first = _law(given, _start(grid), EM_STEPS)
     value = _posterior(given, first) @ success
     spread = _posterior(given, first)
     for _ in range(40):
         models = rng.integers(0, len(pool.inside), len(pool.inside))
-        records = rng.integers(0, pool.members, pool.members)
+        records = rng.integers(0, pool.inside.shape[1], pool.inside.shape[1])
         _, again = _likelihoods(pool.inside[models][:, records], pool.margin[models][:, records], grid)
         spread += _posterior(given, _law(again, _start(grid), EM_STEPS_AGAIN))
     spread /= 41
-    low = np.empty(pool.members)
+    low = np.empty(pool.inside.shape[1])
     order = np.argsort(success, kind="stable")
     for i, row in enumerate(spread):
         low[i] = success[order][np.searchsorted(np.cumsum(row[order]), (1 - LEVEL) / 2)]
