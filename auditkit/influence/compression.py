@@ -30,6 +30,8 @@ _EMPTY = 1e-12
 """Eigenvalue of a second moment, relative to the largest, below which the records have nothing in its direction."""
 _DECOMPOSE = 100
 """Products that decomposing costs for each cube of a width."""
+_WEIGH = 16
+"""Products that weighing a slice costs for each of its numbers and each unit of both widths, in float64."""
 _CACHED = 2**18
 """Numbers that a batch hands from the first product to the second."""
 _BATCH = 1024
@@ -142,7 +144,8 @@ class Spectrum:
 def worthwhile(records: int, columns: int, outputs: int, inputs: int) -> bool:
     """Whether decomposing a layer costs less than what it might save over all records."""
     full = records * columns * outputs * inputs
-    return full >= WORTHWHILE and _DECOMPOSE * (outputs**3 + inputs**3) < full
+    weighing = _WEIGH * columns * outputs * inputs * (outputs + inputs)
+    return full >= WORTHWHILE and _DECOMPOSE * (outputs**3 + inputs**3) + weighing < full
 
 
 def cost(columns: int, outputs: int, inputs: int, q: int, r: int) -> int:

@@ -73,12 +73,18 @@ class OwnLength:
         whole, error = inverse.T.to(dtype).contiguous(), growth * _ROUNDING * torch.finfo(dtype).eps
         return OwnLength(block.basis.left.to(dtype), turned, None, whole, pulled, scale, largest, growth, error)
 
+    def turned(self, inputs: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs [B, i] and gradients [B, o] in the eigenbasis, in their precision."""
+        return inputs if self.right is None else inputs @ self.right, gradients @ self.left
+
     def lengths(self, inputs: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
         """Lengths [B] and their upper bounds [B], for inputs [B, i] and loss gradients [B, o], in their precision."""
-        a = inputs if self.right is None else inputs @ self.right
-        outer = (gradients @ self.left).square_()
+        return self.lengths_of(*self.turned(inputs, gradients))
+
+    def lengths_of(self, a: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for rows that are in the eigenbasis already."""
+        outer, inner = d.square(), a.square()
         off = None if self.pulled is None or self.scale is None else (a @ self.pulled).square_() * self.scale
-        inner = a.square()
         most = self.largest * inner.sum(1) * outer.sum(1)
         if self.inverse is None:
             found = _dot(outer, inner @ self.whole)
@@ -93,6 +99,17 @@ class OwnLength:
 
         The same form where they are no fewer products than M.
         """
+        short = self.in_terms(allowed)
+        if (
+            short is None
+            or short.inverse is None
+            or len(short.inverse[0].T) * sum(self.whole.shape) >= self.whole.numel()
+        ):
+            return self
+        return short
+
+    def in_terms(self, allowed: float) -> OwnLength | None:
+        """The same however many terms they are; None where rounding forbids it."""
         entries = self.whole.to(torch.float64).T
         logs = entries.log()  # of positive numbers: `Block` refuses others
         rows = (logs.amax(1, keepdim=True) + logs.amin(1, keepdim=True)) / 2
@@ -100,9 +117,9 @@ class OwnLength:
         p, q = rows.exp(), columns.exp()
         u, values, v = torch.linalg.svd(entries / p / q, full_matrices=False)
         left, right = u * values * p, v.T * q.T
-        few, many = 1, (entries.numel() - 1) // sum(entries.shape)
-        if many < 1 or self._terms(entries, left, right, many).error > allowed:
-            return self
+        few, many = 1, len(values)
+        if self._terms(entries, left, right, many).error > allowed:
+            return None
         while few < many:
             middle = (few + many) // 2
             if self._terms(entries, left, right, middle).error <= allowed:

@@ -8,7 +8,7 @@ m = sum_e c_e q_e with q the loss or the score of evaluation record e. A gap has
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import torch
@@ -81,6 +81,18 @@ def state_evaluation(
     rows = problem.cast([t[used] for t in inputs])
     aims = targets[used].to(problem.dtype) if targets.is_floating_point() else targets[used]
     return Evaluation(rows, aims, kept, score, others)
+
+
+def part_of(evaluation: Evaluation, start: int, stop: int) -> Evaluation:
+    """The measures from `start` to `stop`, with the rows that some of them weighs."""
+    measures = evaluation.measures[start:stop]
+    used = torch.stack([measure.weights != 0 for measure in measures]).any(dim=0)
+    return replace(
+        evaluation,
+        inputs=tuple(t[used] for t in evaluation.inputs),
+        targets=evaluation.targets[used],
+        measures=tuple(Measure(m.name, m.quantity, m.weights[used]) for m in measures),
+    )
 
 
 def record_quantity(

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from auditkit.influence.curvature import Curvature
 from auditkit.influence.decay import weight_decay
+from auditkit.influence.iterative import IterativeCurvature
 from auditkit.influence.measures import Evaluation, objective_gradient
 from auditkit.influence.problem import Problem
 from auditkit.influence.scoring import Form, Scores, score
@@ -96,7 +97,9 @@ def distance_to_optimum(ahead: float, typical: float, what: str) -> Quality:
 def step_form(curvature: Curvature, scores: Scores) -> Quality:
     """How the effects were evaluated, in words."""
     why = "that would be too much work for this model"
-    if not curvature.knows_leverage:
+    if scores.check is None and isinstance(curvature, IterativeCurvature):
+        why = "self-influence was not asked for, and a record's leverage would take a solve for each record"
+    elif not curvature.knows_leverage:
         why = "this estimator does not know a single record's own share of the whole curvature well enough"
     words = {
         "stepped": "Effects are evaluated on the measure itself at the parameters stepped for each removed record"

@@ -3,12 +3,12 @@
 Slices are tried on a sample of records before the pass. The sample is chosen by content (`sampling`), so it does not
 depend on the order of rows or on batches. Part of it gives the second moments that weigh a truncation, the rest
 measures: scores of the pass as it will be run against scores recomputed in float64 with nothing left out. A form is
-taken only if its measured error is within `_MARGIN` of the tolerance; else the next more exact one is tried, and the
+taken only if its measured error is within `MARGIN` of the tolerance; else the next more exact one is tried, and the
 last one leaves nothing out. What may be left out of them: directions of a layer's slices (`compression`) and, where the
 processor has bfloat16, the last bits of the factors of these products.
 
 Self-influence is used record by record, the largest first, so a sample decides nothing there: terms of an inverse block
-are left out only as far as no record whatever can be off by more than `_MARGIN` of the tolerance (`lengths`).
+are left out only as far as no record whatever can be off by more than `MARGIN` of the tolerance (`lengths`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from auditkit.influence.sweep import Sweep, site_directions
 from auditkit.influence.widening import widened_curvature
 from auditkit.result import Quality
 
-_MARGIN = 0.75
+MARGIN = 0.75
 """Share of the tolerance that the error measured on the sample may take, because all records may have more."""
 _BUDGETS = (4.0, 2.0, 1.0, 0.5, 0.25, 0.1)
 """Share of the squared tolerance that may be left out on either side of all layers, tried in this order."""
@@ -60,11 +60,11 @@ def rehearse(sweep: Sweep, gradients: Tensor, *, tolerance: float) -> Trial:
     said = [*_precision(sample), *_settled(sample, gradients)]
     found, words = sweep, []
     for contractions, what in _forms(sample, tolerance) if compress else ():
-        if sample.scores_with(contractions) <= _MARGIN * tolerance:
+        if sample.scores_with(contractions) <= MARGIN * tolerance:
             found, words = replace(found, contractions={**sweep.contractions, **contractions}), [what]
             break
     if compress and sweep.own:
-        own, terms = _own_forms(sweep, tolerance)
+        own, terms = own_forms(sweep, tolerance)
         found, words = replace(found, own={**sweep.own, **own}), [*words, *terms]
     return Trial(found, (*said, _compression(sample, found, words, tolerance)))
 
@@ -116,13 +116,13 @@ def _cheapest(
     return total, form, "slices of " + ", ".join(words)
 
 
-def _own_forms(sweep: Sweep, tolerance: float) -> tuple[dict[str, OwnLength], list[str]]:
+def own_forms(sweep: Sweep, tolerance: float) -> tuple[dict[str, OwnLength], list[str]]:
     """Inverse blocks in few terms, of the layers where that pays, and words."""
     forms = dict[str, OwnLength]()
     for name, form in sweep.own.items():
         products, narrow = 2 * sweep.problem.n * form.whole.numel(), min(form.whole.shape)
         if products > max(WORTHWHILE, _DECOMPOSE * form.whole.numel() * narrow):
-            short = form.compressed(_MARGIN * tolerance)
+            short = form.compressed(MARGIN * tolerance)
             if short.inverse is not None:
                 forms[name] = short
     terms = ", ".join(f"{name} in {len(form.inverse[0].T)}" for name, form in forms.items() if form.inverse is not None)

@@ -18,7 +18,9 @@ from auditkit.influence.sweep import Seen, Sweep, site_directions
 from auditkit.influence.widening import widened_curvature, widened_rows
 
 SAMPLE = 4096
-"""Records tried; every fourth measures, the others give the moments."""
+"""Most records tried; every fourth measures, the others give the moments."""
+_FEWEST, _SHARE = 512, 8
+"""Of N records an eighth is tried, or so many: a trial must cost little beside the pass."""
 
 Pair = tuple[Tensor, Tensor]
 
@@ -46,7 +48,8 @@ class Sample:
     @staticmethod
     def of(sweep: Sweep) -> Sample:
         """Run the sample, in the precision of the sweep and in float64."""
-        records = whole(thinned(sweep.curvature.problem, SAMPLE))
+        count = max(_FEWEST, min(SAMPLE, sweep.problem.n // _SHARE))
+        records = whole(thinned(sweep.curvature.problem, count))
         fourth = torch.arange(len(records.targets), device=records.targets.device) % 4 == 0
         measured = _part(records, fourth)
         wide = widened_rows(measured)

@@ -28,11 +28,12 @@ from auditkit.influence.curvature import Curvature
 from auditkit.influence.iterative import IterativeCurvature
 from auditkit.influence.jacobian import is_affine
 from auditkit.influence.likelihood import OutputTerms, loss_gradient, output_terms
-from auditkit.influence.measures import Evaluation, measure_gradients
+from auditkit.influence.measures import Evaluation, measure_gradients, part_of
 from auditkit.influence.newton import removal
 from auditkit.influence.problem import Batch, Inputs, Problem
 from auditkit.influence.refusals import require_finite
-from auditkit.influence.rehearsal import rehearse
+from auditkit.influence.rehearsal import Trial, rehearse
+from auditkit.influence.row_rehearsal import rehearse_rows
 from auditkit.influence.samples import mean_length
 from auditkit.influence.stepping import affordable, step_all
 from auditkit.influence.sweep import Sweep
@@ -42,6 +43,8 @@ from auditkit.result import Quality
 Form = Literal["auto", "stepped", "newton", "first-order"]
 
 _NEWTON_OUTPUTS = 32
+_NUMBERS, _FEWEST = 2**23, 10
+"""Numbers of the measures' gradients at a time, and measures that are not parted however many numbers they have."""
 _SLICED = 256
 """Evaluation rows at once: each measure that meets a batch takes a backward pass over all of it."""
 
@@ -98,13 +101,17 @@ def score(
         pull: [D] what every removal adds to the gradient beside the record's own, see `renormalised`; None is nothing.
         tolerance: largest relative error of a measure's column by which the slices may be compressed where that saves
             work; for block curvatures (`rehearsal`), others compress nothing.
-        own: False leaves self-influence out where that saves work (block curvatures; first-order with a solve each).
+        own: False leaves self-influence out; `auto` then takes `first-order` for a curvature that would solve for each
+            record to know its leverage (`cg`, `lissa`), so that nothing is solved but the measures.
 
     Raises:
         NumericsError: a loss or a score is not finite.
     """
     if form == "auto":
-        form = _choose(problem, curvature, evaluation)
+        form = _choose(problem, curvature, evaluation, own=own)
+    if form == "first-order" and isinstance(curvature, BlockCurvature):
+        limits = _Limits(tolerance, TOP, None if own else mean_length(problem, curvature))
+        return _in_parts(problem, curvature, evaluation, _pulls(problem, pull), limits)
     if form != "stepped":
         return prepared(problem, curvature, evaluation, form=form, pull=pull, tolerance=tolerance, own=own)(problem)
     second_order = second_order and is_affine(problem)
@@ -135,17 +142,13 @@ def prepared(
     `first-order`: the others look at all records at once. Of the rows given at a time the `top` largest self-influences
     are exact (`bounds`).
     """
-    wide = replace(widened_problem(problem), batch=min(problem.batch, _SLICED))
-    gradients = measure_gradients(wide, widened_evaluation(evaluation))
-    pulls = gradients[:, :0] if pull is None else pull.unsqueeze(1)
-    directions = curvature.solve(torch.cat([gradients, pulls], dim=1))
+    pulls = _pulls(problem, pull)
     if form == "first-order" and isinstance(curvature, BlockCurvature):
-        with fast_float32(directions.device):
-            sweep = Sweep.of(problem, curvature, directions, own=own)
-            trial = rehearse(sweep, torch.cat([gradients, pulls], dim=1), tolerance=tolerance)
-            typical = None if own else mean_length(problem, curvature)
-        limits = _Limits(tolerance, top, typical)
-        return lambda rows: _swept(replace(trial.sweep, problem=rows), gradients, trial.quality, limits)
+        limits = _Limits(tolerance, top, None if own else mean_length(problem, curvature))
+        found = _by_rows(problem, curvature, evaluation, pulls, limits)
+        return found or _by_gradients(problem, curvature, evaluation, pulls, limits)
+    gradients = _gradients(problem, evaluation)
+    directions = curvature.solve(torch.cat([gradients, pulls], dim=1))
     shift = (gradients.T @ directions[:, gradients.shape[1] :]).sum(1) / problem.n
     length = None
     if isinstance(curvature, IterativeCurvature) and form == "first-order" and not own:
@@ -154,33 +157,95 @@ def prepared(
     return lambda rows: replace(one, problem=rows).scores(form)
 
 
+def _pulls(problem: Problem, pull: Tensor | None) -> Tensor:
+    """[D, P] the pulls, none or one."""
+    if pull is None:
+        return torch.zeros(problem.layout.size, 0, dtype=torch.float64, device=problem.targets.device)
+    return pull.unsqueeze(1)
+
+
+def _gradients(problem: Problem, evaluation: Evaluation) -> Tensor:
+    """[D, S] of the measures, float64 whatever the precision of the passes."""
+    wide = replace(widened_problem(problem), batch=min(problem.batch, _SLICED))
+    return measure_gradients(wide, widened_evaluation(evaluation))
+
+
 @dataclass(frozen=True)
 class _Limits:
-    """To what self-influence is held."""
+    """To what a pass of a block curvature is held."""
 
-    allowed: float
-    """Largest relative error of a record that is not recomputed; 0 where nothing is left out."""
+    tolerance: float
+    """Largest relative error of a column, and of a record that is not recomputed; 0 where nothing is left out."""
     top: int
     """Largest records recomputed."""
     typical: float | None
     """Mean squared length of a record's step, where no record's own is asked for."""
 
 
-def _swept(sweep: Sweep, gradients: Tensor, quality: tuple[Quality, ...], limits: _Limits) -> Scores:
-    """The first-order form in one sweep.
+def _by_rows(
+    problem: Problem, curvature: BlockCurvature, evaluation: Evaluation, pulls: Tensor, limits: _Limits
+) -> Callable[[Problem], Scores] | None:
+    """Measures that rest on few rows, without a gradient of any; None where that is no less work."""
+    own = limits.typical is None
+    with fast_float32(pulls.device):
+        drift = curvature.solve(pulls) if pulls.shape[1] else pulls
+        found = rehearse_rows(problem, curvature, evaluation, drift, tolerance=limits.tolerance, own=own)
+    if found is None:
+        return None
+    trial, shift = found
+    return lambda rows: _swept(trial, rows, shift / problem.n, limits)
 
-    The measures' gradients are float64 whatever the precision of the passes.
-    """
-    problem, measures, check = sweep.problem, gradients.shape[1], None
-    pulls = sweep.directions[:, measures:]
-    with fast_float32(gradients.device):
+
+def _by_gradients(
+    problem: Problem, curvature: BlockCurvature, evaluation: Evaluation, pulls: Tensor, limits: _Limits
+) -> Callable[[Problem], Scores]:
+    """Measures by their gradients [D, S], all at once."""
+    gradients = torch.cat([_gradients(problem, evaluation), pulls], dim=1)
+    measures = gradients.shape[1] - pulls.shape[1]
+    directions = curvature.solve(gradients)
+    shift = (gradients[:, :measures].T @ directions[:, measures:]).sum(1) / problem.n
+    with fast_float32(pulls.device):
+        sweep = Sweep.of(problem, curvature, directions, own=limits.typical is None)
+        trial = rehearse(sweep, gradients, tolerance=limits.tolerance)
+    return lambda rows: _swept(trial, rows, shift, limits)
+
+
+def _in_parts(
+    problem: Problem, curvature: BlockCurvature, evaluation: Evaluation, pulls: Tensor, limits: _Limits
+) -> Scores:
+    """As many measures at a time as keep each copy of their gradients within `_NUMBERS`; one pass for each part."""
+    found = _by_rows(problem, curvature, evaluation, pulls, limits)
+    if found is not None:
+        return found(problem)
+    size, parts = max(_FEWEST, _NUMBERS // problem.layout.size), list[Scores]()
+    for start in range(0, len(evaluation.measures), size):
+        some = part_of(evaluation, start, start + size)
+        # The first pass gives all that does not hang on the measures.
+        asked = replace(limits, typical=0.0) if parts else limits
+        parts.append(_by_gradients(problem, curvature, some, pulls, asked)(problem))
+    if len(parts) == 1:
+        return parts[0]
+    told: dict[str, Quality] = {}
+    for row in (row for part in parts for row in part.quality):
+        before = told.get(row.name)
+        if before is None or (row.value or 0.0) > (before.value or 0.0):
+            told[row.name] = row
+    effects = torch.cat([part.effects for part in parts], dim=1)
+    return replace(parts[0], effects=effects, quality=tuple(told.values()))
+
+
+def _swept(trial: Trial, rows: Problem, shift: Tensor, limits: _Limits) -> Scores:
+    """The first-order form in one sweep over these rows; `shift` [S] is what the pull adds to every record."""
+    problem, measures, check = rows, len(shift), None
+    sweep = replace(trial.sweep, problem=rows)
+    pulls = sweep.directions if sweep.pairs is not None else sweep.directions[:, measures:]
+    with fast_float32(shift.device):
         got = sweep.run()
     require_finite(got.loss, "the loss of training records")
     if limits.typical is None:
         require_finite(got.length, "self-influence")
-        got, check = hold(sweep, got, pulls, allowed=limits.allowed, top=limits.top)
+        got, check = hold(sweep, got, pulls, allowed=limits.tolerance, top=limits.top)
     share = problem.weights / problem.n
-    shift = (gradients.T @ pulls).sum(1) / problem.n
     plain = share * (got.length if limits.typical is None else limits.typical)
     toward = got.cross[:, measures:].sum(1) / problem.n
     own = plain + toward if limits.typical is None else torch.zeros_like(plain)
@@ -188,7 +253,7 @@ def _swept(sweep: Sweep, gradients: Tensor, quality: tuple[Quality, ...], limits
     gradient = None if got.gradient is None else got.gradient + problem.penalty * problem.flat()
     none = torch.zeros_like(plain)
     return Scores(
-        effects, own, none, plain, "first-order", False, 0, 0, gradient=gradient, quality=quality, check=check
+        effects, own, none, plain, "first-order", False, 0, 0, gradient=gradient, quality=trial.quality, check=check
     )
 
 
@@ -198,7 +263,9 @@ def _finite(effects: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
     return effects, own
 
 
-def _choose(problem: Problem, curvature: Curvature, evaluation: Evaluation) -> Form:
+def _choose(problem: Problem, curvature: Curvature, evaluation: Evaluation, *, own: bool) -> Form:
+    if isinstance(curvature, IterativeCurvature) and not own:
+        return "first-order"
     if problem.classes > _NEWTON_OUTPUTS or not curvature.knows_leverage:
         return "first-order"
     return "stepped" if affordable(problem, len(evaluation.targets)) and is_affine(problem) else "newton"

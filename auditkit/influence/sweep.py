@@ -26,6 +26,7 @@ from auditkit.influence.capture import Observed, Site, Trace, rows_at_once, trac
 from auditkit.influence.compression import Contraction
 from auditkit.influence.lengths import OwnLength
 from auditkit.influence.likelihood import loss_gradient
+from auditkit.influence.pairs import RowPairs
 from auditkit.influence.problem import Inputs, Problem, filled
 from auditkit.influence.sites.site import AffineSite
 
@@ -59,19 +60,27 @@ class Seen:
     """Layer -> [B, 1, T, o] gradients of the losses in its outputs."""
     kept: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     """Rows that were asked for."""
+    turned: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    """The same in the eigenbasis."""
 
     @staticmethod
     def of(problem: Problem, layers: Sequence[Observed], inputs: Inputs, targets: Tensor) -> Seen:
         """At the trained parameters, in the precision of the problem."""
         seen = trace(problem, layers, inputs)
         loss, slope = loss_gradient(problem, seen.outputs, targets)
-        return Seen(seen, loss, slope, _output_gradients(problem, layers, seen, slope))
+        return Seen(seen, loss, slope, output_gradients(problem, layers, seen, slope))
 
     def rows(self, site: Observed, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Inputs [B, i] and loss gradients [B, o] of a site that meets one row a record."""
         if site.name not in self.kept:
             self.kept[site.name] = self.trace.inputs(site, dtype)[:, 0], self.gradients[site.name][:, 0, 0]
         return self.kept[site.name]
+
+    def turned_rows(self, site: Observed, form: OwnLength, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The same in the eigenbasis of the site's block."""
+        if site.name not in self.turned:
+            self.turned[site.name] = form.turned(*self.rows(site, dtype))
+        return self.turned[site.name]
 
 
 @dataclass(frozen=True)
@@ -81,13 +90,15 @@ class Sweep:
     problem: Problem
     curvature: BlockCurvature
     directions: Tensor
-    """[D, S] V, float64."""
+    """[D, S] V, float64; only the pulls' where there are pairs."""
     contractions: Mapping[str, Contraction]
     """By single-row site."""
     own: Mapping[str, OwnLength]
     """By single-row site; empty where lengths are not asked for."""
     asked: bool = True
     """Whether own lengths are."""
+    pairs: RowPairs | None = None
+    """What stands for the measures' directions where they rest on few rows (`pairs`); their columns come first."""
 
     @staticmethod
     def of(problem: Problem, curvature: BlockCurvature, directions: Tensor, *, own: bool = True) -> Sweep:
@@ -107,15 +118,17 @@ class Sweep:
         """Products with V [B, S], own lengths and their upper bounds [B] of B records, and what was seen of them."""
         problem, curvature = self.problem, self.curvature
         seen = Seen.of(problem, curvature.observed, inputs, targets)
-        cross = torch.zeros(len(targets), self.directions.shape[1], dtype=problem.dtype, device=targets.device)
+        columns = self.directions.shape[1]
+        cross = torch.zeros(len(targets), columns, dtype=problem.dtype, device=targets.device)
         length = torch.zeros(len(targets), dtype=problem.dtype, device=targets.device)
         bound = torch.full_like(length, 0.0 if self.bounded else float("inf"))
         for site in curvature.sites:
             if site.name in self.contractions:
-                a, d = seen.rows(site, problem.dtype)
-                cross += self.contractions[site.name].scores(a, d)
+                if columns:
+                    cross += self.contractions[site.name].scores(*seen.rows(site, problem.dtype))
                 if site.name in self.own:
-                    part, most = self.own[site.name].lengths(a, d)
+                    own = self.own[site.name]
+                    part, most = own.lengths_of(*seen.turned_rows(site, own, problem.dtype))
                     length += part
                     bound += most
             else:
@@ -131,12 +144,21 @@ class Sweep:
                 seen.trace, seen.gradients, inputs, probe, self.directions, own=self.asked
             )
             cross, length = cross + one[:, 0], length + two[:, 0, 0]
+        if self.pairs is not None:
+            forms = self.pairs.forms
+            rows = {
+                site.name: seen.turned_rows(site, forms[site.name], problem.dtype)
+                for site in curvature.sites
+                if site.name in forms
+            }
+            cross = torch.cat([self.pairs.scores(rows), cross], dim=1)
         return cross, length, bound, seen
 
     def run(self) -> Swept:
         """All training rows that are here."""
         problem, count, device = self.problem, len(self.problem.targets), self.problem.targets.device
-        cross = torch.zeros(count, self.directions.shape[1], dtype=torch.float64, device=device)
+        columns = self.directions.shape[1] + (0 if self.pairs is None else self.pairs.weights.shape[1])
+        cross = torch.zeros(count, columns, dtype=torch.float64, device=device)
         length, bound, loss = (torch.zeros(count, dtype=torch.float64, device=device) for _ in range(3))
         sums = _Gradient.of(self)
         for at, inputs, targets in problem.rows(rows_at_once(problem, self.curvature.observed)):
@@ -179,7 +201,7 @@ class _Gradient:
         return self.problem.processes.sum(found)
 
 
-def _output_gradients(problem: Problem, layers: Sequence[Observed], seen: Trace, slope: Tensor) -> dict[str, Tensor]:
+def output_gradients(problem: Problem, layers: Sequence[Observed], seen: Trace, slope: Tensor) -> dict[str, Tensor]:
     """Layer -> [B, 1, T, o]; where every layer was called once, as autograd gives them, without a copy."""
     calls = [seen.calls[layer.name] for layer in layers]
     if not layers or not seen.outputs.requires_grad or any(len(call) != 1 for call in calls):

@@ -304,9 +304,7 @@ def test_the_largest_do_not_depend_on_batches(batch: int, monkeypatch: pytest.Mo
 @pytest.mark.prove
 @pytest.mark.parametrize("width", [256, 512])
 @pytest.mark.parametrize("seed", range(5))
-def test_every_record_of_200_000_is_held(
-    record_property: Callable[[str, object], None], width: int, seed: int
-) -> None:
+def test_every_record_of_200_000_is_held(record_property: Callable[[str, object], None], width: int, seed: int) -> None:
     large = world(200_000, width, seed)
     whole, got = (on(large, tolerance=t) for t in (0.0, 0.01))
     figures = require_held(own_of(got), own_of(whole), free_bound(large), top=1000)
