@@ -90,6 +90,7 @@ def audit(
     Raises:
         AuditError: with every complaint at once, placed by argument.
     """
+    from auditkit.privacy.reserve_overlap import require_strangers
     from auditkit.subject.open import bring
     from auditkit.subject.reading import hold
     from auditkit.subject.table import table_of
@@ -122,9 +123,11 @@ def audit(
     files = {split: hold(f"{split} frame", frame) for split, frame in frames.items()}
     table = table_of(policy, files, _place)
     require_enough(policy, table)
+    subject = bring(model, policy, table)
+    require_strangers(policy, table, subject.features, _place)
     prepared = Prepared(
-        policy=policy, resolved=stated, digest=digest_of(stated), frameworks=(), table=table,
-        subject=bring(model, policy, table), locate=_place,
+        policy=policy, resolved=stated, digest=digest_of(stated), frameworks=(), table=table, subject=subject,
+        locate=_place,
     )  # fmt: skip
     return shell.audit_prepared(prepared, as_of=as_of, command="auditkit.audit(...)").result
 

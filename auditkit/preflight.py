@@ -65,6 +65,7 @@ def prepare(path: Path, *, tables: Tables | None = None) -> Prepared:
     Raises:
         PolicyError, DataError, ModelError, IntegrityError: with every complaint of its kind at once.
     """
+    from auditkit.privacy.reserve_overlap import require_strangers
     from auditkit.subject.compared import open_compared
     from auditkit.subject.memberships import read_memberships
     from auditkit.subject.open import open_subject
@@ -75,6 +76,7 @@ def prepare(path: Path, *, tables: Tables | None = None) -> Prepared:
     frameworks = tuple(load_framework(name) for name in loaded.policy.frameworks)
     subject = open_subject(loaded.policy, table, loaded.base)
     require_enough(loaded.policy, table)
+    require_strangers(loaded.policy, table, subject.features, loaded.locate)
     read_memberships(loaded.policy.memberships, table.frame.iloc[table.rows("evaluation")], locate=loaded.locate)
     require_outcomes(loaded.policy, table, loaded.locate)
     return Prepared(
