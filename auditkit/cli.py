@@ -132,6 +132,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--as-of", type=_date, help="date of the audit, YYYY-MM-DD (default: SOURCE_DATE_EPOCH, or today)")
     check = verb("check", _check, "check policies, data and models without running the audit")
     check.add_argument("policies", type=Path, nargs="+", metavar="policy")
+    for command in (run, check):
+        command.add_argument(
+            "--no-code", action="store_true", help="refuse policies whose model runs Python code that they name"
+        )
     train = verb("train", _train, "train the tabular model that a policy describes, and store it")
     train.add_argument("policy", type=Path)
     train.add_argument("--replace", action="store_true", help="replace a model that is already there")
@@ -156,11 +160,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from auditkit.policy.load import load
+    from auditkit.policy.needs import require_no_code
+
+    loaded = load(arguments.policy)  # a policy that cannot be read is answered before torch is loaded
+    if arguments.no_code:
+        require_no_code(loaded.policy.model, loaded.locate)
     if arguments.processes > 1:
         return spawn(_alone(arguments), arguments.processes)
-    from auditkit.policy.load import load
-
-    load(arguments.policy)  # a policy that cannot be read is answered before torch is loaded
     console = Console(file=cast(TextIO, LastingOutput(sys.stdout)), highlight=False)
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
@@ -210,6 +217,7 @@ def _check(arguments: argparse.Namespace) -> int:
     for policy in arguments.policies:
         try:
             named: list[Framework] = []
+            notes = _policy_notes(policy, no_code=arguments.no_code)
             prepared = check(policy, tables=tables, heard=named.extend)
         except AuditError as error:
             complain(errors, error)
@@ -217,21 +225,33 @@ def _check(arguments: argparse.Namespace) -> int:
         else:
             codes.append(0)
             console.print(f"[green]✓[/] {escape(str(policy))}: {escape(prepared)}")
-            for note in (*_without_effect(policy), *(_told(named) if named else ())):
+            for note in (*notes, *(_told(named) if named else ())):
                 console.print(f"[yellow]![/] {escape(str(policy))}: {escape(note)}")
     return strongest(codes)
 
 
-def _without_effect(policy: Path) -> Sequence[str]:
-    """What the policy states and what changes nothing."""
+def _policy_notes(policy: Path, *, no_code: bool) -> Sequence[str]:
+    """What a policy's reader has to know of it: code that it runs, and keys that change nothing.
+
+    Raises:
+        PolicyError: the policy cannot be read, or runs code where none may run.
+    """
     from auditkit.policy.effects import without_effect
     from auditkit.policy.load import load
+    from auditkit.policy.needs import code_of, require_no_code
 
     loaded = load(policy)
-    return [
+    if no_code:
+        require_no_code(loaded.policy.model, loaded.locate)
+    notes = [
         f"{loaded.locate(*keys)}: '{'.'.join(keys)}' has no effect: {reason}"
         for keys, reason in without_effect(loaded.resolved)
     ]
+    code = code_of(loaded.policy.model)
+    if code:
+        place = loaded.locate("model", "subject")
+        notes.append(f"{place}: this policy runs its author's Python code ('{code}'); --no-code refuses such policies")
+    return notes
 
 
 def _told(named: Sequence[Framework]) -> Sequence[str]:

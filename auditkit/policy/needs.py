@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from auditkit.errors import Complaint
+from auditkit.errors import Complaint, PolicyError
 from auditkit.policy.explain import Locate, listed
 from auditkit.policy.schema import Data, Model
 
@@ -19,6 +19,27 @@ ADAPTERS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 }
 WITHOUT_GRADIENTS: Final = frozenset({"estimator", "predictions"})
 SUBJECT: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def code_of(model: Model) -> str:
+    """`module:object` of the Python code that opening this model runs; empty where it runs none."""
+    needed, _ = ADAPTERS[model.adapter]
+    return str(model.subject) if "subject" in needed else ""
+
+
+def require_no_code(model: Model, locate: Callable[..., str]) -> None:
+    """Refuse a policy that runs code of its author.
+
+    Args:
+        model: the policy's. locate: keys of the policy -> `file:line:column`.
+
+    Raises:
+        PolicyError: opening the model imports a module that the policy names.
+    """
+    if code_of(model):
+        message = f"the adapter '{model.adapter}' runs code of the policy's author ('{code_of(model)}')"
+        hint = "leave --no-code out if you trust that code; or bring recorded decisions with the adapter 'predictions'"
+        raise PolicyError(Complaint(message, locate("model", "subject"), hint))
 
 
 def check_needs(data: Data | None, model: Model | None, raw: Mapping[str, Any], locate: Locate) -> Iterator[Complaint]:
