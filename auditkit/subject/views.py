@@ -80,7 +80,8 @@ def readings(table: Table, data: Data, recorded: Levels, columns: Sequence[str])
     """
     stated = stated_of(data, recorded)
     first = Reading(stated, owner_views(table, stated))
-    bare = replace(stated, text=frozenset(recorded) & stated.text, numbers=frozenset(), missing=())
+    # That a text is missing can be meant in one way only; levels may also be written as numbers.
+    bare = replace(stated, text=frozenset(recorded) & stated.text, numbers=frozenset())
     if bare == stated or all(source.frame is not None for source in table.sources.values()):
         return (first,)
     plain = owner_views(table, bare)
@@ -149,8 +150,8 @@ def undecided(count: int, total: int, types: str, orders: str = "") -> Complaint
         f"{'; and '.join(ways)}"
     )
     hint = (
-        "remove them from data.categorical, data.numeric or data.missing if the model was fitted on pandas' own "
-        "reading, or bring Parquet files with the types that it was fitted on"
+        "remove them from data.categorical or data.numeric if the model was fitted on pandas' own reading, or bring "
+        "Parquet files with the types that it was fitted on"
     )
     return Complaint(message, "data", "fit it on a frame, so that it knows its columns by name" if orders else hint)
 
