@@ -18,7 +18,6 @@ from auditkit.fairness.groups import Standing, standing
 from auditkit.fairness.metrics import DECISIONS, METRICS, rate_counts, values
 from auditkit.fairness.pooled import Pooled, Rows, of_persons, of_records, of_weights
 from auditkit.fairness.release import SMALL_CELL, release_rate
-from auditkit.policy.bins import group_label
 from auditkit.policy.schema import FairnessSettings
 from auditkit.result import Conditional, Estimate, Stratum
 from auditkit.stats.intervals import critical
@@ -26,6 +25,7 @@ from auditkit.stats.mover import Bounded
 from auditkit.stats.multiplicity import sidak
 from auditkit.stats.stratified import Strata, strata
 from auditkit.subject.groups import intersect
+from auditkit.subject.labels import group_levels
 from auditkit.subject.persons import person_codes
 from auditkit.subject.types import Floats, Grouping, Ints
 
@@ -64,12 +64,10 @@ def controls(names: Sequence[str], *, frame: pd.DataFrame, groupings: Mapping[st
             raise DataError(
                 f"the control {name!r} is neither a protected attribute nor a column of the evaluation data"
             )
-        found = [None if pd.isna(value) else group_label(value) for value in frame[name].tolist()]
-        labels = tuple(sorted({value for value in found if value is not None}))
+        codes, labels = group_levels(frame[name], name)
         if len(labels) > MOST:
             message = f"the control {name!r} has {len(labels)} values, and strata of more than {MOST} say nothing"
             raise DataError(Complaint(message, hint="declare it under `protected` with bins or groups, and name that"))
-        codes = pd.Index(labels, dtype=object).get_indexer(pd.Index(found, dtype=object)).astype(np.int64)
         out[name] = Grouping(name, labels, codes, reference=labels[0] if labels else "", reference_stated=True)
     return out
 

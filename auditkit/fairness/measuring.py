@@ -13,10 +13,12 @@ from auditkit.errors import DataError
 from auditkit.fairness.assess import measured
 from auditkit.fairness.references import Reference, largest, referred
 from auditkit.fairness.tally import Source, Tally, tally
+from auditkit.policy.bins import group_label
 from auditkit.policy.schema import REFERENCES, FairnessSettings
 from auditkit.result import FairnessPart
 from auditkit.subject.decisions import DEFAULT_THRESHOLD
 from auditkit.subject.groups import intersect
+from auditkit.subject.labels import column_of
 from auditkit.subject.types import Grouping
 
 
@@ -30,7 +32,7 @@ def measure(
     persons: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     intersections: Sequence[Sequence[str]] = (),
-    reference: Mapping[str, str] | Reference = "largest",
+    reference: Mapping[str, object] | Reference = "largest",
     settings: FairnessSettings | None = None,
     minimum_cell: int = 10,
     seed: int = 0,
@@ -53,9 +55,9 @@ def measure(
     Raises:
         DataError: lengths differ, a label or decision is neither 0, 1 nor missing, a reference is no group.
     """
-    columns = {f"g{at}": np.asarray(values) for at, values in enumerate(dict(groups).values())}
+    columns = {f"g{at}": column_of(values, str(name)) for at, (name, values) in enumerate(dict(groups).items())}
     given = {"truth": truth, "decision": decision, "score": score, "person": persons, "weight": weights}
-    columns |= {name: np.asarray(values) for name, values in given.items() if values is not None}
+    columns |= {name: column_of(values, name) for name, values in given.items() if values is not None}
     lengths = {len(values) for values in columns.values()}
     if len(lengths) != 1:
         raise DataError(f"arrays of one length are needed, and these have {', '.join(map(str, sorted(lengths)))}")
@@ -87,7 +89,7 @@ def measure_table(
     person: str | None = None,
     weight: str | None = None,
     intersections: Sequence[Sequence[str]] = (),
-    reference: Mapping[str, str] | Reference = "largest",
+    reference: Mapping[str, object] | Reference = "largest",
     settings: FairnessSettings | None = None,
     minimum_cell: int = 10,
     seed: int = 0,
@@ -134,7 +136,7 @@ def table(part: FairnessPart) -> pd.DataFrame:
 
 
 def _attribute(
-    counted: Tally, name: str, reference: Mapping[str, str] | Reference, settings: FairnessSettings, minimum: int
+    counted: Tally, name: str, reference: Mapping[str, object] | Reference, settings: FairnessSettings, minimum: int
 ) -> Grouping:
     labels = counted.labels[name]
     if not labels:
@@ -145,9 +147,9 @@ def _attribute(
     if isinstance(reference, str):
         how = reference
     elif name in reference:
-        if reference[name] in labels:
-            return replace(grouping, reference=reference[name], reference_stated=True)
-        how = reference[name]
+        how = group_label(reference[name])
+        if how in labels:
+            return replace(grouping, reference=how, reference_stated=True)
         if how == "largest":
             return referred(grouping, how, cells, settings=settings, minimum=minimum)
     if how == "largest":

@@ -14,6 +14,7 @@ import pandas as pd
 
 from auditkit.errors import DataError
 from auditkit.fairness.weights import Weighted, joined
+from auditkit.stats.weighted import LARGEST
 from auditkit.subject.types import Floats, Ints
 
 _PARTS = 2.0**48
@@ -51,7 +52,9 @@ def whole(base: duckdb.DuckDBPyConnection, table: str, number: str) -> tuple[str
         raise DataError(f"{count:,} weights are missing, infinite or negative; weights are numbers of at least 0")
     if not largest:
         raise DataError("every weight is 0")
-    return f"round({number} / {float(largest)!r} * {_PARTS!r})::BIGINT AS q", float(largest) / _PARTS
+    # Only ratios of weights matter: beyond what can be squared, the largest counts as 1.
+    unit = float(largest) if 1 / LARGEST < largest < LARGEST else 1.0
+    return f"round({number} / {float(largest)!r} * {_PARTS!r})::BIGINT AS q", unit / _PARTS
 
 
 def by_record(found: pd.DataFrame, unit: float) -> TallyWeights:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+from decimal import Decimal
 from itertools import pairwise
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,18 +15,64 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 UNKNOWN = -1
+EXACT = 2**53
+"""From here on float64 does not hold every whole number."""
+PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:e[-+]\d\d+)?")
+_END = r"-?(?:inf|(?:0|[1-9]\d*)(?:\.\d+)?)"
+_INTERVAL = re.compile(rf"([\[(])({_END}), ({_END})([\])])")
 
 
-def group_label(value: bool | int | float | str) -> str:
-    """A declared group as its label: texts as they are, `true`/`false`, and numbers without a trailing `.0`.
+def group_label(value: object) -> str:
+    """One value as the label of its group: one name, whether it is written as a text, a number or a truth value.
 
-    A CSV column with a missing value turns 1 into 1.0; both are the group `1`.
+    A CSV column with a missing value turns 1 into 1.0, and one that was saved from text holds '1': all are the group
+    `1`. True and the texts True, TRUE and true are `true`, which is not `1`. A text with a leading zero or a blank is a
+    name, no number. Bins in the notation of intervals have their ends written alike: `(0.0, 30.0]` is `(0, 30]`.
+
+    >>> [group_label(value) for value in (1, 1.0, "1", "1.0", "01", True, "True", 0.5, "0.50", "(0.0, 30.0]")]
+    ['1', '1', '1', '1', '01', 'true', 'true', '0.5', '0.5', '(0, 30]']
     """
-    if isinstance(value, bool):
+    kind = type(value).__name__
+    if kind in ("bool", "bool_"):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, str):
+        return _text_label(str(value))
+    if isinstance(value, Integral):
         return str(int(value))
+    if isinstance(value, Decimal) and value.is_finite():
+        return _number_label(format(value, "f"))
+    if isinstance(value, Real) and math.isfinite(value) and float(value).is_integer() and abs(float(value)) < EXACT:
+        return str(int(float(value)))
     return str(value)
+
+
+def _text_label(text: str) -> str:
+    if text.casefold() in ("true", "false"):
+        return text.casefold()
+    if PLAIN_NUMBER.fullmatch(text):
+        return _number_label(text)
+    interval = _INTERVAL.fullmatch(text)
+    if interval is None:
+        return text
+    left, low, high, right = interval.groups()
+    return f"{left}{_number_label(low)}, {_number_label(high)}{right}"
+
+
+def _number_label(text: str) -> str:
+    """A plainly written number as Python writes it: whole ones without point, no digit of a long one lost."""
+    if "inf" in text:
+        return text
+    if "e" not in text:
+        whole, _, rest = text.partition(".")
+        rest = rest.rstrip("0")
+        text = f"{whole}.{rest}" if rest else whole
+        return "0" if text == "-0" else text
+    return group_label(float(text))
+
+
+def reference_label(value: object) -> object:
+    """A stated reference as the label of its group; what is no single value stays for the schema to refuse."""
+    return group_label(value) if isinstance(value, (bool, int, float, str)) else value
 
 
 def bin_labels(edges: Sequence[float]) -> tuple[str, ...]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from auditkit.errors import Complaint
+from auditkit.policy.bins import group_label
 from auditkit.policy.document import KeyPath
 from auditkit.policy.settings import Section
 
@@ -19,6 +20,11 @@ LARGEST: Final = "largest"
 OTHERS: Final = "others"
 FORMS: Final = ("column", "columns", "probabilities")
 Label = Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
+
+
+def _named(value: object) -> object:
+    """A reference that is written as a number or a truth value, as text; labels of memberships stay as declared."""
+    return group_label(value) if isinstance(value, (bool, int, float)) else value
 
 
 class Membership(Section):
@@ -38,7 +44,9 @@ class Membership(Section):
     """Values of `columns` that mean no; any other value, and a missing one, makes the record unknown."""
     probabilities: dict[Label, str] = Field(default_factory=dict)
     """Group -> column of the probability that the record belongs to it; at most 1 together. Missing is unknown."""
-    reference: str | None = None
+    reference: Annotated[
+        str | None, BeforeValidator(_named, json_schema_input_type=bool | int | float | str | None)
+    ] = None
     """Group the others are compared with; `largest` (the default), or `others`: each with everybody outside it. A group
     that is called so is meant before the word."""
 
@@ -98,7 +106,7 @@ def _labels(name: str, part: Mapping[str, Any], form: str, locate: Callable[[Key
         yield Complaint(message, where=locate((*here, "groups")), hint=f"the groups are the keys of '{form}'")
     if len(set(labels)) < len(labels):
         yield Complaint(f"'{name}' declares a group twice", where=locate((*here, "groups")), hint="keep one")
-    reference = part.get("reference")
+    reference = _named(part.get("reference"))
     if len(labels) < 2 and not (labels and reference == OTHERS):
         message = f"the membership '{name}' declares {len(labels)} group{'' if len(labels) == 1 else 's'}"
         hint = "declare at least two, or one with reference: others"

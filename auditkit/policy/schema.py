@@ -9,8 +9,9 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat
+from pydantic import BeforeValidator, Field, FiniteFloat
 
+from auditkit.policy.bins import reference_label
 from auditkit.policy.compare import ComparedRule
 from auditkit.policy.membership import Membership
 from auditkit.policy.outcomes import Outcome
@@ -54,6 +55,8 @@ __all__ = [
 ]
 
 Scalar = bool | int | float | str
+Reference = Annotated[str | None, BeforeValidator(reference_label, json_schema_input_type=Scalar | None)]
+"""A group as its label: written as a text, a number or a truth value, it is the same group."""
 REFERENCES = ("largest", "best", "overall")
 """References that are chosen by the data."""
 
@@ -144,7 +147,7 @@ class Protected(Section):
     """Labels assessed, in order; every other value is counted as unknown. if not given, every value met in the data."""
     bins: tuple[float, ...] | None = None
     """Ascending edges; [25, 40, 62] makes 25-39 and 40-61. Needs at least two."""
-    reference: str | None = None
+    reference: Reference = None
     """Group the others are compared with; or, where no group has that name, `largest`, `best` (with the highest
     selection rate) or `overall` (all records). If not given, the largest group, and the report says so."""
     unknown: tuple[Scalar, ...] = ()

@@ -19,6 +19,8 @@ from auditkit.stats.clusters import variance
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+LARGEST = 1e100
+"""Weights whose largest lies above this, or below its inverse, are too large (or small) to be squared."""
 
 
 @dataclass(frozen=True)
@@ -100,3 +102,12 @@ def _total(weights: Floats) -> float:
     if total <= 0:
         raise NumericsError("no record has a weight")
     return total
+
+
+def relative(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same weights [N], of which the largest counts as 1 where their squares would overflow or vanish.
+
+    Only ratios of sample weights matter to a rate, its effective n and its interval.
+    """
+    largest = float(np.nanmax(weights, initial=0.0))
+    return weights if 1 / LARGEST < largest < LARGEST or not largest else weights / largest

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from auditkit.errors import Complaint
 from auditkit.policy.schema import Data, Label
+from auditkit.stats.weighted import relative
 from auditkit.subject.reading import DataFile
 from auditkit.subject.types import Floats, Ints, Mask, Split
 from auditkit.subject.values import closest, counted, levels, listing, means, texts
@@ -96,7 +97,7 @@ def read_weights(stack: Stack, column: str, complaints: list[Complaint]) -> Floa
     for split, file in stack.files.items():
         if not np.nansum(np.abs(weights[stack.split == split])):
             complaints.append(Complaint("every weight is 0", f"{file.name}, column {column!r}"))
-    return weights
+    return relative(weights)
 
 
 def read_ids(stack: Stack, column: str | None, complaints: list[Complaint]) -> NDArray[np.object_]:

@@ -15,8 +15,9 @@ from auditkit.errors import Complaint
 from auditkit.policy.bins import UNKNOWN, assign_bins, bin_labels, group_label
 from auditkit.policy.schema import REFERENCES, Policy, Protected
 from auditkit.subject.columns import Locate, Stack, as_numbers
+from auditkit.subject.labels import group_levels
 from auditkit.subject.types import ALL_RECORDS, Check, Grouping, Ints
-from auditkit.subject.values import closest, levels, listing, means
+from auditkit.subject.values import closest, listing, means
 
 JOIN = " · "
 OTHER_VALUES = "other values"
@@ -38,9 +39,7 @@ def read_groupings(stack: Stack, policy: Policy, locate: Locate, complaints: lis
     return found
 
 
-def _attribute(
-    stack: Stack, name: str, policy: Policy, locate: Locate, complaints: list[Complaint]
-) -> Grouping | None:
+def _attribute(stack: Stack, name: str, policy: Policy, locate: Locate, complaints: list[Complaint]) -> Grouping | None:
     """One attribute's grouping; None with a complaint when no row can be placed."""
     rule = policy.protected[name]
     place = locate("protected", name, "column")
@@ -76,8 +75,8 @@ def _attribute(
 def _binned(stack: Stack, rule: Protected, complaints: list[Complaint]) -> Ints:
     """Codes of `edge[i] <= value < edge[i + 1]`; values outside all bins and the unknown ones are UNKNOWN."""
     cells = stack.frame[rule.column]
-    codes, names = levels(cells)
-    hidden = np.array([any(means(text, value) for value in rule.unknown) for text in names] + [False], dtype=bool)
+    codes, names = group_levels(cells)
+    hidden = np.array([any(means(text, value) for value in rule.unknown) for text in names] + [True], dtype=bool)
     masked = Stack(stack.frame.assign(**{rule.column: cells.mask(hidden[codes])}), stack.split, stack.row, stack.files)
     numbers = as_numbers(masked, rule.column, complaints)
     return assign_bins(numbers, rule.bins or ())
@@ -88,7 +87,7 @@ def _listed(
 ) -> tuple[tuple[str, ...], Ints, tuple[str, ...]]:
     """Labels, codes and the values met; a stated group that only a misspelling can explain is a complaint."""
     rule = policy.protected[name]
-    codes, names = levels(stack.frame[rule.column])
+    codes, names = group_levels(stack.frame[rule.column])
     hidden = [any(means(text, value) for value in rule.unknown) for text in names]
     if rule.groups is None:
         rare = _rare(stack, codes, len(names), policy)

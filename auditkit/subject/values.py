@@ -7,16 +7,19 @@ plain numbers, by their number; a text with a leading zero (`01`) is a code, nev
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from auditkit.policy.bins import PLAIN_NUMBER
 from auditkit.subject.types import Ints
 
-PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:e[-+]\d\d+)?")
+__all__ = [
+    "PLAIN_NUMBER", "Scalar", "closest", "counted", "levels", "listing", "means", "number", "text_of", "texts",
+]  # fmt: skip
+
 Scalar = bool | int | float | str
 
 

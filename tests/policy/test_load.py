@@ -149,7 +149,9 @@ def test_a_fault_in_a_parent_is_placed_there_and_the_childs_come_first(here: Pat
         ("sex: {column", "s ex: {column",
          "p.yaml:10:3: 's ex' is not a name (a letter, then at most 59 letters, digits, '_', '.' or '-'); "
          "choose another name"),
-        ("reference: male", "reference: 1", "p.yaml:10:46: 'reference' is 1, and has to be text; put it in quotes"),
+        ("reference: male", "reference: 1",
+         "p.yaml:10:46: the reference '1' of 'sex' is none of its groups; its groups are female, male"),
+        ("reference: male", "reference: [male]", "p.yaml:10:46: 'reference' is a list, and has to be text"),
         ("threshold: 0.8", "threshold: .inf", "p.yaml:14:65: 'threshold' is inf, and has to be a finite number"),
         ("threshold: 0.8", "threshold: '0.8'", "p.yaml:14:65: 'threshold' is '0.8', and has to be a number"),
         ("severity: high", "severity: hihg",

@@ -13,7 +13,9 @@ from auditkit.fairness.comparison.assess import Other, assess
 from auditkit.policy.bins import group_label
 from auditkit.policy.schema import FairnessSettings
 from auditkit.result.comparison_of_models import ModelComparison
+from auditkit.stats.weighted import relative
 from auditkit.subject.groups import intersect
+from auditkit.subject.labels import answers_of, column_of, group_levels, group_texts, numbers_of
 from auditkit.subject.persons import person_codes
 from auditkit.subject.types import ALL_RECORDS, Grouping
 
@@ -26,7 +28,7 @@ def compare(
     persons: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     intersections: Sequence[Sequence[str]] = (),
-    reference: Mapping[str, str] | None = None,
+    reference: Mapping[str, object] | None = None,
     settings: FairnessSettings | None = None,
     minimum_cell: int = 10,
 ) -> ModelComparison:
@@ -47,29 +49,33 @@ def compare(
     names = list(decisions)
     if len(names) < 2:
         raise DataError("two models are needed at least")
-    own = _numbers(truth)
-    given = {str(name): np.asarray(values, dtype=object) for name, values in dict(groups).items()}
+    own = answers_of(truth, "truth")
+    given = {str(name): column_of(values, str(name)) for name, values in dict(groups).items()}
     uneven = [name for name, values in given.items() if len(values) != len(own)]
     if uneven:
         raise DataError(f"the groups of {', '.join(uneven)} do not fit {len(own):,} labels")
-    stated = dict(reference or {})
+    answers = {name: answers_of(decisions[name], f"the decisions of {name}") for name in names}
+    short = [name for name, values in answers.items() if len(values) != len(own)]
+    if short:
+        raise DataError(f"the decisions of {', '.join(short)} do not fit {len(own):,} labels")
+    stated = {str(name): group_label(value) for name, value in dict(reference or {}).items()}
     plain = {name: _grouping(name, values, stated.get(name)) for name, values in given.items()}
     lacking = [name for name in (*stated, *(part for parts in intersections for part in parts)) if name not in plain]
     if lacking:
         raise DataError(f"no attribute {', '.join(dict.fromkeys(lacking))}; there are {', '.join(plain)}")
     crossed = [intersect([plain[part] for part in parts]) for parts in intersections]
-    codes = None if persons is None else person_codes(np.asarray(persons, dtype=object))
+    codes = None if persons is None else person_codes(group_texts(persons, "persons"))
     if codes is not None and len(codes) != len(own):
         raise DataError(f"{len(codes):,} persons do not fit {len(own):,} labels")
     return assess(
         groupings=plain | {grouping.name: grouping for grouping in crossed},
         truth=own,
-        decision=_numbers(decisions[names[0]]),
-        others={name: Other(_numbers(decisions[name]), "decisions") for name in names[1:]},
+        decision=answers[names[0]],
+        others={name: Other(answers[name], "decisions") for name in names[1:]},
         persons=codes,
         settings=FairnessSettings() if settings is None else settings,
         minimum_cell=minimum_cell,
-        weights=None if weights is None else _numbers(weights),
+        weights=None if weights is None else relative(numbers_of(weights, "weights")),
     )
 
 
@@ -88,19 +94,10 @@ def comparison_table(part: ModelComparison) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _numbers(values: ArrayLike) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    try:
-        return np.asarray(values, dtype=np.float64).ravel()
-    except (TypeError, ValueError) as error:
-        raise DataError("labels, decisions and weights are needed as numbers") from error
-
-
-def _grouping(name: str, values: np.ndarray[tuple[int], np.dtype[np.object_]], reference: str | None) -> Grouping:
-    found = [None if pd.isna(value) else group_label(value) for value in values.tolist()]
-    labels = tuple(sorted({label for label in found if label is not None}))
+def _grouping(name: str, values: pd.Series, reference: str | None) -> Grouping:
+    codes, labels = group_levels(values, name)
     if not labels:
         raise DataError(f"no record is in a group of {name!r}")
-    codes = pd.Index(labels, dtype=object).get_indexer(pd.Index(found, dtype=object)).astype(np.int64)
     if reference == "overall" and reference not in labels:
         return Grouping(name, labels, codes, reference=ALL_RECORDS, reference_stated=True, chosen="overall")
     if reference is not None and reference not in labels:

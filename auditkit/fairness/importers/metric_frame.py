@@ -15,8 +15,10 @@ from auditkit.errors import DataError
 from auditkit.fairness.measuring import measure
 from auditkit.fairness.metrics import METRICS, MISSING, rate_counts
 from auditkit.fairness.references import Reference
+from auditkit.policy.bins import group_label
 from auditkit.policy.schema import FairnessSettings
 from auditkit.result import FairnessPart
+from auditkit.subject.labels import group_texts
 from auditkit.subject.types import Floats
 
 KNOWN: Final[Mapping[str, str]] = {
@@ -124,12 +126,7 @@ def _features(control: Any, sensitive: Any, names: list[str]) -> pd.DataFrame:
     joined = pd.concat([part.reset_index(drop=True) for part in parts], axis=1)
     if len(joined.columns) != len(names):
         raise DataError(f"the frame has the features {', '.join(names)}, and {len(joined.columns)} are given")
-    told = {name: [_text(value) for value in joined.iloc[:, at].tolist()] for at, name in enumerate(names)}
-    return pd.DataFrame(told, dtype=object)
-
-
-def _text(value: Any) -> str | None:
-    return None if pd.isna(value) else str(value)
+    return pd.DataFrame({name: group_texts(joined.iloc[:, at], name) for at, name in enumerate(names)}, dtype=object)
 
 
 def _as_frame(given: Any) -> pd.DataFrame:
@@ -150,7 +147,7 @@ def _held(column: pd.Series[Any], metric: str, data: _Data) -> Iterator[str]:
     own = METRICS[metric]
     places: list[Any] = column.index.tolist()
     for index, value in zip(places, column.tolist(), strict=True):
-        label = tuple(str(part) for part in (index if isinstance(index, tuple) else (index,)))
+        label = tuple(group_label(part) for part in (index if isinstance(index, tuple) else (index,)))
         rows = (keys == label).to_numpy()
         where = " · ".join(label)
         if not rows.any() or pd.isna(value):

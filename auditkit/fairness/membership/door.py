@@ -10,8 +10,11 @@ from numpy.typing import ArrayLike
 
 from auditkit.errors import DataError
 from auditkit.fairness.membership.assess import assess
+from auditkit.policy.bins import group_label
 from auditkit.policy.schema import FairnessSettings
 from auditkit.result import MembershipPart
+from auditkit.stats.weighted import relative
+from auditkit.subject.labels import answers_of, column_of, group_texts, numbers_of
 from auditkit.subject.memberships import as_probabilities, membership_of
 from auditkit.subject.types import Floats, Mask
 
@@ -23,7 +26,7 @@ def measure_membership(
     groups: Mapping[str, ArrayLike] | pd.DataFrame,
     kind: str,
     name: str = "membership",
-    reference: str | None = None,
+    reference: object = None,
     persons: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     settings: FairnessSettings | None = None,
@@ -42,25 +45,27 @@ def measure_membership(
     Raises:
         DataError: lengths differ, a share is none, a label or decision is neither 0, 1 nor missing.
     """
-    labels = [str(label) for label in dict(groups)]
+    labels = [group_label(label) for label in dict(groups)]
+    named = {group_label(label): values for label, values in dict(groups).items()}
     given = {"truth": truth, "decision": decision, "persons": persons, "weights": weights}
-    columns = [np.asarray(values) for values in (*dict(groups).values(), *given.values()) if values is not None]
-    lengths = sorted({len(column) for column in columns})
+    named |= {name: values for name, values in given.items() if values is not None}
+    lengths = sorted({len(column_of(values, label)) for label, values in named.items()})
     if not labels or len(lengths) != 1:
         raise DataError(f"groups and arrays of one length are needed, and these have {', '.join(map(str, lengths))}")
     if kind not in ("several", "probabilities"):
         raise DataError(f"the kind of a membership is 'several' or 'probabilities', not {kind!r}")
-    if reference is not None and reference not in (*labels, "largest", "others"):
+    compared = None if reference is None else group_label(reference)
+    if compared is not None and compared not in (*labels, "largest", "others"):
         raise DataError(f"the reference {reference!r} is no group; there are {', '.join(labels)}, largest and others")
     share, known = _shares(dict(groups), kind, name)
     return assess(
         membership_of(
             name, kind="several" if kind == "several" else "probabilities", labels=labels, share=share, known=known,
-            reference=reference,
+            reference=compared,
         ),
-        truth=_floats(truth),
-        decision=_floats(decision),
-        persons=None if persons is None else np.asarray(persons, dtype=object),
+        truth=answers_of(truth, "truth"),
+        decision=answers_of(decision, "decision"),
+        persons=None if persons is None else group_texts(persons, "persons"),
         weights=_weights(weights),
         settings=FairnessSettings() if settings is None else settings,
         minimum_cell=minimum_cell,
@@ -70,7 +75,9 @@ def measure_membership(
 
 def _shares(groups: Mapping[str, ArrayLike], kind: str, name: str) -> tuple[Floats, Mask]:
     """Shares [M, G], 0 where unknown, and which records are known [M]."""
-    share = np.column_stack([_floats(values) for values in groups.values()])
+    share = np.column_stack(
+        [numbers_of(values, f"membership of {group_label(label)}") for label, values in groups.items()]
+    )
     known = np.asarray(np.isfinite(share).all(axis=1), dtype=np.bool_)
     if kind == "several" and not np.isin(share[known], (0.0, 1.0)).all():
         raise DataError("a membership of several groups is neither 0, 1 nor missing")
@@ -84,11 +91,7 @@ def _shares(groups: Mapping[str, ArrayLike], kind: str, name: str) -> tuple[Floa
 def _weights(values: ArrayLike | None) -> Floats | None:
     if values is None:
         return None
-    weights = _floats(values)
+    weights = numbers_of(values, "weights")
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
         raise DataError("weights are numbers of at least 0, none missing, and not all 0")
-    return weights
-
-
-def _floats(values: ArrayLike) -> Floats:
-    return np.asarray(pd.to_numeric(pd.Series(np.asarray(values)), errors="coerce"), dtype=np.float64)
+    return relative(weights)

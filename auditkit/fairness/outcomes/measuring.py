@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from auditkit.errors import DataError
 from auditkit.fairness import weights as given_weights
 from auditkit.fairness.outcomes.reading import outcome_parts
+from auditkit.policy.bins import group_label
 from auditkit.policy.outcomes import Outcome
 from auditkit.policy.schema import FairnessSettings
 from auditkit.result.outcomes import OutcomePart
+from auditkit.stats.weighted import relative
 from auditkit.subject.groups import intersect
+from auditkit.subject.labels import column_of, group_levels, group_texts, numbers_of
 from auditkit.subject.types import Grouping
-from auditkit.subject.values import levels
 
 
 def measure_outcome(
@@ -33,7 +35,7 @@ def measure_outcome(
     quantiles: Sequence[float] = (0.1, 0.5, 0.9),
     top: Sequence[float] = (0.1,),
     intersections: Sequence[Sequence[str]] = (),
-    reference: Mapping[str, str] | None = None,
+    reference: Mapping[str, object] | None = None,
     settings: FairnessSettings | None = None,
     minimum_cell: int = 10,
     seed: int = 0,
@@ -54,20 +56,22 @@ def measure_outcome(
     """
     given = {"prediction": prediction, "truth": truth, "within": within}
     frame = _frame({name: values for name, values in given.items() if values is not None}, groups, persons, weights)
-    plain = {str(name): _grouping(str(name), values, reference or {}) for name, values in dict(groups).items()}
+    stated_reference = {str(name): group_label(value) for name, value in dict(reference or {}).items()}
+    plain = {str(name): _grouping(str(name), values, stated_reference) for name, values in dict(groups).items()}
     crossed = [intersect([_named(plain, part) for part in parts]) for parts in intersections]
     stated = {"kind": kind, "prediction": "prediction", "classes": tuple(classes), "quantiles": tuple(quantiles),
               "top": tuple(top), "truth": None if truth is None else "truth",
               "within": None if within is None else "within"}  # fmt: skip
     if truth is None and kind != "ranking":
         raise DataError(f"an outcome of the kind {kind!r} needs the truth")
-    own = None if weights is None else np.asarray(weights, dtype=np.float64)
+    own = None if weights is None else numbers_of(weights, "weights")
     if own is not None:
         given_weights.check(own, rows=len(frame))
+        own = relative(own)
     (part,) = outcome_parts(
         {"outcome": Outcome.model_validate(stated)}, frame,
         groupings=plain | {grouping.name: grouping for grouping in crossed},
-        persons=None if persons is None else np.asarray(persons, dtype=object), weights=own,
+        persons=None if persons is None else group_texts(persons, "persons"), weights=own,
         settings=FairnessSettings() if settings is None else settings, minimum_cell=minimum_cell,
         generator=np.random.default_rng(seed),
     )  # fmt: skip
@@ -88,15 +92,17 @@ def outcome_table(part: OutcomePart) -> pd.DataFrame:
 def _frame(
     columns: Mapping[str, ArrayLike], groups: Mapping[str, ArrayLike] | pd.DataFrame, *others: ArrayLike | None
 ) -> pd.DataFrame:
-    arrays: dict[str, NDArray[Any]] = {name: np.asarray(values) for name, values in columns.items()}
-    lengths = {len(np.asarray(x)) for x in (*arrays.values(), *dict(groups).values(), *others) if x is not None}
+    arrays = {name: column_of(values, name) for name, values in columns.items()}
+    named = {str(name): values for name, values in dict(groups).items()}
+    named |= {name: values for name, values in zip(("persons", "weights"), others, strict=True) if values is not None}
+    lengths = {len(values) for values in arrays.values()} | {len(column_of(x, name)) for name, x in named.items()}
     if len(lengths) != 1:
         raise DataError(f"arrays of one length are needed, and these have {', '.join(map(str, sorted(lengths)))}")
     return pd.DataFrame(arrays)
 
 
 def _grouping(name: str, values: ArrayLike, reference: Mapping[str, str]) -> Grouping:
-    codes, labels = levels(pd.Series(np.asarray(values)))
+    codes, labels = group_levels(values, name)
     if not labels:
         raise DataError(f"no record is in a group of {name!r}")
     if name in reference and reference[name] not in labels:

@@ -14,6 +14,7 @@ from auditkit import fairness
 from auditkit.errors import DataError
 from auditkit.fairness import from_metric_frame
 from auditkit.fairness.importers.metric_frame import FromMetricFrame
+from auditkit.policy.bins import group_label
 from auditkit.policy.schema import FairnessSettings
 
 METRICS = {
@@ -55,7 +56,7 @@ def test_every_value_of_the_frame_is_in_the_measurement(data: dict[str, Any]) ->
     rows = {(r.measure, r.group): r.estimate for r in found.part.measurements if r.on == found.on}
     for index, line in shown.by_group.iterrows():
         for column, measure in found.measures.items():
-            own = rows[measure, " · ".join(map(str, index))]
+            own = rows[measure, " · ".join(map(group_label, index))]
             assert own.value == pytest.approx(line[column])
             assert own.low < own.value < own.high
 
