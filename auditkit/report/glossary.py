@@ -66,6 +66,8 @@ TERMS = (
     Term("Canary", "A made-up record that is put among the training records by the toss of a coin, to see whether the "
          "model gives the coin away."),
     Term("Membership inference", "Guessing from the model's output whether a record was in its training data."),
+    Term("Strongest attack", "Of all membership attacks that were run on the model, the one that told most. A measure "
+         "that names no attack is the strongest one's, with an interval for the largest true figure."),
     Term("AUC", "The chance that a random record of one kind scores above one of the other; 0.5 is guessing. For an "
          "attack: members above non-members; for a model's scores: favourable labels above unfavourable ones."),
     Term("Digest", "A fingerprint (SHA-256) of a file. Any change of the file changes its digest."),

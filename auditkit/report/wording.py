@@ -81,7 +81,9 @@ ATTACKS = {
     "quantile_": " of the quantile-regression attack",
     "trace_": " of the loss-trace attack",
 }
-"""Prefix of an attack's measures -> the attack in words; the plain attack has none."""
+"""Prefix of an attack's measures -> the attack in words; without a prefix it is the strongest of all that were run."""
+STRONGEST = ("privacy.attack_auc", "privacy.tpr_at_fpr_")
+"""How the measures begin that name no attack."""
 LABELS = {
     "outcome": (
         "The label records what happened afterwards, so error rates compare the decision with the outcome.",
@@ -218,6 +220,11 @@ def measure_title(measure: str, titles: dict[str, str]) -> str:
         return f"True-positive rate{attack} at a false-positive rate of {percent(float(at[2]))}"
     words = " ".join(WORDS.get(word, word) for word in name.split("_"))
     return words[:1].upper() + words[1:]
+
+
+def names_no_attack(measure: str) -> bool:
+    """Whether the measure is that of the strongest of all attacks that were run."""
+    return measure.startswith(STRONGEST)
 
 
 def requirement(finding: Finding, unit: str) -> str:

@@ -15,14 +15,17 @@ from auditkit.result.threat import ThreatRow
 
 
 class ResolutionRow(Record):
-    """Attack success at one false-positive rate, or why these data cannot resolve it."""
+    """Attack success at one false-positive rate, or why these data cannot resolve it.
+
+    `realised_fpr` is the rate of the threshold itself: met exactly where it was set, with what it may be on others.
+    """
 
     false_positive_rate: float
     tpr: Estimate
     realised_fpr: Estimate
     expected_false_positives: float
     needed_n: int | None = None
-    """Non-members the measuring split would need for 10 expected false positives; None when it has them."""
+    """Non-members that would be needed for 10 expected false positives; None when there are as many."""
 
 
 class RankingQuality(Record):
@@ -123,6 +126,8 @@ class PrivacyPart(Record):
     reason: str = ""
     measurements: tuple[Measurement, ...] = ()
     attack: str = ""
+    """The plain attack, which needs the model's losses alone; `attacks` holds the others. Which of them is strongest
+    the measurements that name no attack say."""
     attack_source: str = ""
     resolution: tuple[ResolutionRow, ...] = ()
     roc: Series | None = None

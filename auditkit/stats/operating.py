@@ -171,9 +171,10 @@ def _place(false: Ints, count: float) -> tuple[int, float]:
     near = round(count)
     # Float dust: 0.29 * 100 is 28.999999999999996, which are 29 negatives.
     wanted = float(near) if abs(count - near) < 1e-9 * max(1.0, abs(count)) else count
-    at = min(int(np.searchsorted(false, wanted, side="right")) - 1, len(false) - 2)
-    step = int(false[at + 1] - false[at])
-    return at, min((wanted - int(false[at])) / step, 1.0) if step else 0.0
+    if wanted >= int(false[-1]):
+        return len(false) - 2, 1.0
+    at = int(np.searchsorted(false, wanted, side="right")) - 1
+    return at, (wanted - int(false[at])) / int(false[at + 1] - false[at])
 
 
 def _independent(flags: Floats, persons: Ints | None) -> float:

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+from scipy import optimize
 
 from auditkit.errors import NumericsError
 from auditkit.result import Estimate, Point
@@ -79,10 +79,14 @@ def auc_pulls(*, positives: ArrayLike, negatives: ArrayLike) -> tuple[Floats, Fl
 
 def _placements(hits: Floats, misses: Floats) -> tuple[Floats, Floats]:
     """Share of negatives below each positive, and of positives above each negative; ties by half."""
-    ranks = stats.rankdata(np.concatenate([hits, misses]))
-    above = (ranks[: hits.size] - stats.rankdata(hits)) / misses.size
-    below = 1 - (ranks[hits.size :] - stats.rankdata(misses)) / hits.size
-    return above, below
+    return _share_below(hits, misses), 1 - _share_below(misses, hits)
+
+
+def _share_below(values: Floats, others: Floats) -> Floats:
+    """Share of the others below each value, ties by half."""
+    ordered = np.sort(others)
+    counts = np.searchsorted(ordered, values, side="left") + np.searchsorted(ordered, values, side="right")
+    return np.asarray(counts / (2 * others.size), dtype=np.float64)
 
 
 def threshold_at_fpr(negatives: ArrayLike, fpr: float) -> float:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from auditkit.report import phrasing, wording
 from auditkit.report.book import Book, Cell, Column, Row, Table, estimate_cell, methods_note
-from auditkit.result import AuditResult, Finding, Verdict
+from auditkit.result import AuditResult, Finding, Measurement, Verdict
 
 STRIP: tuple[Verdict, ...] = ("breaches", "insufficient-evidence", "meets", "not-applicable")
 SEVERITIES = ("high", "medium", "low")
@@ -25,6 +27,7 @@ def cover(result: AuditResult, book: Book) -> dict[str, object]:
         "missing": phrasing.listed(missing),
         "records": _records(result),
         "model": _model(result),
+        "attack": _strongest(result),
     }
 
 
@@ -78,7 +81,7 @@ def _rules_table(result: AuditResult, book: Book) -> Table:
             Row(
                 (
                     Cell(finding.id, link=book.link(finding.evidence, on=finding.on), sort=finding.id),
-                    Cell(asked, f"Source: {finding.because}"),
+                    Cell(asked, "; ".join([*_attack(finding, measured), f"Source: {finding.because}"])),
                     _observed(finding, unit),
                     Cell(finding.severity, sort=str(SEVERITIES.index(finding.severity))),
                     _pill(finding),
@@ -94,6 +97,21 @@ def _rules_table(result: AuditResult, book: Book) -> Table:
     )  # fmt: skip
     estimates = [f.estimate for f in result.findings if f.estimate is not None]
     return book.table("Every rule and its verdict", columns, rows, notes=methods_note(estimates), filterable=True)
+
+
+def _attack(finding: Finding, measured: Sequence[Measurement]) -> tuple[str, ...]:
+    """Which attack a rule was judged by, where its measure names none."""
+    rows = [m for m in measured if m.measure == finding.measure and wording.names_no_attack(m.measure)]
+    return tuple(f"{part[:1].upper()}{part[1:]}" for row in rows[:1] for part in row.parts)
+
+
+def _strongest(result: AuditResult) -> list[str]:
+    """The strongest attack in one line a measure, for the facts of the cover."""
+    return [
+        f"{m.parts[0]}; AUC {wording.sentence(m.estimate, m.unit)}"
+        for m in result.privacy.measurements
+        if m.parts and wording.names_no_attack(m.measure) and m.unit == "score" and m.estimate.known
+    ]
 
 
 def _observed(finding: Finding, unit: str) -> Cell:

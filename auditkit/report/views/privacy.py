@@ -23,6 +23,11 @@ ATTACKERS = {
         "The attacker saw the training or holds its checkpoints, as a developer does; one who uses the model does not."
     ),
 }
+COIN = (
+    "The threshold is read off all reserve records on which the attack was not fitted, so that it meets the rate "
+    "exactly on them; its interval says what rate it may have on others. Among records of equal score the attacker "
+    "tosses a coin."
+)
 EXPECTED_AT_LEAST = 10.0
 """Expected false positives below which a point of the curve is not drawn."""
 
@@ -31,7 +36,8 @@ def view(result: AuditResult, book: Book) -> dict[str, object]:
     """Gap and attack, resolution, curve, the uncalibrated screen, duplicates, threat model, what was not tested."""
     part = result.privacy
     measures = _measures(book, part) if part.measurements else None
-    resolution = _resolution(book, part.resolution) if part.resolution else None
+    plain = f"Success of the attack “{part.attack}” at fixed false-positive rates"
+    resolution = _resolution(book, part.resolution, plain) if part.resolution else None
     if resolution is not None:
         rates = [row.tpr for row in part.resolution]
         book.shows(resolution, [m.measure for m in part.measurements if m.estimate in rates])
@@ -40,6 +46,11 @@ def view(result: AuditResult, book: Book) -> dict[str, object]:
         "measures": measures,
         "resolution": resolution,
         "roc": _roc(book, part, resolution) if resolution is not None else None,
+        "strongest": [
+            "; ".join([f"{book.title(m.measure)}: {wording.sentence(m.estimate, m.unit)}", *m.parts])
+            for m in part.measurements
+            if m.parts and wording.names_no_attack(m.measure)
+        ],
         "unresolved": [row for row in part.resolution if not row.tpr.known],
         "attacks": [_attack(book, found) for found in part.attacks[:1]],
         "more_attacks": _more_attacks(book, part.attacks[1:]),
@@ -104,15 +115,13 @@ def _more_attacks(book: Book, found: tuple[AttackPart, ...]) -> Table | None:
     ]  # fmt: skip
     columns = (
         Column("Attack", wide=True), Column("False-positive rate aimed at", numeric=True),
-        Column("True-positive rate", numeric=True), Column("False-positive rate met", numeric=True),
+        Column("True-positive rate", numeric=True), Column("False-positive rate of the threshold", numeric=True),
     )  # fmt: skip
     notes = methods_note([row.tpr for attack in found for row in attack.resolution])
     return book.table("Success of the further attacks", columns, rows, notes=notes, annex=True) if rows else None
 
 
-def _resolution(
-    book: Book, found: tuple[ResolutionRow, ...], title: str = "Attack success at fixed false-positive rates"
-) -> Table:
+def _resolution(book: Book, found: tuple[ResolutionRow, ...], title: str) -> Table:
     rows = []
     for row in found:
         times = "" if row.tpr.value is None else f"{row.tpr.value / row.false_positive_rate:.2f}"
@@ -126,10 +135,10 @@ def _resolution(
         )  # fmt: skip
     columns = (
         Column("False-positive rate aimed at", numeric=True), Column("True-positive rate", numeric=True),
-        Column("Times chance", numeric=True), Column("False-positive rate met", numeric=True),
+        Column("Times chance", numeric=True), Column("False-positive rate of the threshold", numeric=True),
         Column("Expected false positives", numeric=True),
     )  # fmt: skip
-    notes = methods_note([row.tpr for row in found])
+    notes = [*methods_note([row.tpr for row in found]), COIN]
     return book.table(title, columns, rows, notes=notes)
 
 
@@ -170,7 +179,7 @@ def _operating_label(row: ResolutionRow) -> str:
 
 
 def _resolved_from(rows: tuple[ResolutionRow, ...]) -> float:
-    """The smallest false-positive rate at which the measuring split expects ten false positives."""
+    """The smallest false-positive rate at which the reserve holds ten false positives."""
     sizes = [row.expected_false_positives / row.false_positive_rate for row in rows]
     return min(EXPECTED_AT_LEAST / max(sizes), 1.0) if sizes and max(sizes) > 0 else 1.0
 
