@@ -92,7 +92,8 @@ def tally(
         source: a frame, or the path (or glob) of Parquet files.
         groups: attribute -> column; null is unknown membership.
         truth, decision: columns of 1 (favourable), 0 or null. score, threshold: in place of a decision; a score of at
-            least the threshold, in its own precision, is favourable. person: column of person ids; a null is a person of its own.
+            least the threshold, in its own precision, is favourable.
+        person: column of person ids; a null is a person of its own.
         weight: column of sample weights.
 
     Raises:
