@@ -146,7 +146,7 @@ def test_few_models_or_none_give_no_limit_of_the_recipe() -> None:
 def test_beside_a_published_rate_that_differs_by_few_the_limit_is_withheld() -> None:
     rng = np.random.default_rng(8)
     tried = _tried(rng.normal(1, 1, 900), rng.normal(0, 1, 4000), rng)
-    near = Asked(fpr=0.0105, delta=0.0, level=0.95, minimum=10, others=(0.01, 0.1))
+    near = Asked(fpr=0.0095, delta=0.0, level=0.95, minimum=10, others=(0.01, 0.1))
     found = audited(tried, NOBODY, near).public
     assert found.status == "withheld" and "beside another rate" in found.reason
     apart = Asked(fpr=0.01, delta=0.0, level=0.95, minimum=10, others=(0.0101 / 1000, 0.01, 0.1))

@@ -14,8 +14,8 @@ from scipy import optimize, special, stats
 from tests.policies.real.claims import UNCLAIMED, Near, Says, about
 from tests.policies.real.recompute_data import FALSE_POSITIVE_RATES, LEVEL, MINIMUM_CELL, Floats, Mask
 from tests.policies.real.recompute_membership import Pool, smyth
-from tests.policies.real.recompute_privacy import EXPECTED
 from tests.policies.real.recompute_rates import banded, entry, exact_limits
+from tests.policies.real.recompute_strongest import EXPECTED
 
 AIMED, DELTA, FEWEST, SHARE = 0.01, 1e-5, 8, 0.1
 NAMES = (
