@@ -96,10 +96,14 @@ class Bounded:
 
 
 def audited(attacked: Tried, sides: Sides, asked: Asked) -> Bounded:
-    """The limit of the audited model: thresholds set on one half of the reserve, both rates measured elsewhere.
+    """The limit of the audited model, at the threshold above which the stated share of the reserve lies.
+
+    With k of K non-members above it, the threshold's own false-positive rate is at most a Beta(k + 1, K - k) variable,
+    whatever the law of the scores (an order statistic; Wilks, Ann. Math. Stat. 12 (1941) 91): its quantile is Clopper
+    and Pearson's upper limit of k in K. Members are counted at a threshold that they had no part in.
 
     Args:
-        attacked: scores and the setting half; LiRA where it was run, else the loss threshold.
+        attacked: the scores; LiRA where it was run, else the loss threshold.
         sides: person codes; a person's records are one unit, by Korn and Graubard's limits.
         asked: what was stated beforehand.
 
@@ -110,19 +114,20 @@ def audited(attacked: Tried, sides: Sides, asked: Asked) -> Bounded:
     absent = attacked.reason
     frame = _frame(AUDITED, "The audited model", "the audited model", persons=persons, asked=asked, absent=absent)
     name = PREFERRED if PREFERRED in attacked.scores else PLAIN
-    if name not in attacked.scores or attacked.setting is None:
+    if name not in attacked.scores:
         return Bounded(frame)
-    scores, setting = attacked.scores[name], attacked.setting
-    if not setting.any() or setting.all():
-        return _withheld(frame, "the reserve cannot be halved")
-    threshold = roc.threshold_at_fpr(scores.nonmembers[setting], asked.fpr)
-    hits, alarms = scores.members > threshold, scores.nonmembers[~setting] > threshold
-    others = None if sides.nonmembers is None else sides.nonmembers[~setting]
+    scores = attacked.scores[name]
+    measured = scores.nonmembers[scores.free]
+    if not len(measured):
+        return _withheld(frame, "the attack was fitted on the whole reserve")
+    threshold = roc.threshold_at_fpr(measured, asked.fpr)
+    hits, alarms = scores.members > threshold, measured > threshold
+    others = None if sides.nonmembers is None else sides.nonmembers[scores.free]
     found = published_rate(hits, sides.members, level=asked.level, minimum=asked.minimum)
     wrong = published_rate(alarms, others, level=asked.level, minimum=asked.minimum)
     if found.low is None or wrong.high is None:
         return _withheld(frame, f"fewer than {asked.minimum} persons or records on one side")
-    if _tells(scores, sides, setting, asked):
+    if _tells(hits, scores, sides, asked):
         return _withheld(frame, f"beside another rate it would tell of fewer than {asked.minimum} persons or records")
     more = {"attack": ATTACKS[name].title, "true_positives": found, "false_positives": wrong, "assumes": SHARED}
     return _stated(
@@ -170,12 +175,11 @@ def recipe(known: Retrained | None, persons: Ints | None, asked: Asked, *, absen
     )  # fmt: skip
 
 
-def _tells(scores: Scores, sides: Sides, setting: Mask, asked: Asked) -> bool:
-    """Whether the members flagged here and at another rate that is published differ by a few persons only.
+def _tells(cell: Mask, scores: Scores, sides: Sides, asked: Asked) -> bool:
+    """Whether the members in `cell` [N] and those flagged at a rate that is published differ by a few persons only.
 
     What is published as a band for its few persons (or all but a few) has no number to subtract.
     """
-    cell = scores.members > roc.threshold_at_fpr(scores.nonmembers[setting], asked.fpr)
     points = (operating(scores, sides, rate, minimum=asked.minimum) for rate in asked.others)
     # A coin among equals publishes something between those above the threshold and all down to it.
     others = [flagged for point in points if point is not None for flagged in (point.hits == 1, point.hits > 0)]

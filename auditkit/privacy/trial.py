@@ -38,7 +38,7 @@ class Tried:
     others: tuple[AttackPart, ...] = ()
     scores: Mapping[str, Scores] = field(default_factory=dict)
     setting: Mask | None = None
-    """[K] half of the non-members: attacks may be fitted on it, and the limits of epsilon set their threshold by it."""
+    """[K] half of the non-members that attacks may be fitted on."""
 
 
 def undescribed(setting: Mask, persons: Ints | None) -> tuple[Described | None, str]:

@@ -42,19 +42,20 @@ def test_the_larger_of_two_forms_is_taken_and_none_is_below_zero() -> None:
     assert Limits(1.0, 0.0).epsilon(0.0) == (0.0, "")
 
 
-def test_the_limit_is_that_of_both_exact_intervals_at_the_threshold_of_the_other_half() -> None:
+def test_the_limit_is_that_of_both_exact_intervals_at_the_threshold_of_the_reserve() -> None:
     rng = np.random.default_rng(0)
     members, others = rng.normal(2.5, 1, 900), rng.normal(0, 1, 4000)
     tried = _tried(members, others, rng)
-    assert tried.setting is not None
     found = audited(tried, NOBODY, ASKED).public
-    threshold = np.sort(others[tried.setting])[-21]  # at most 1 % of 2,000 lie above
-    hits, alarms = int((members > threshold).sum()), int((others[~tried.setting] > threshold).sum())
-    low, high = exact_limits(hits, 900, level=0.95)[0], exact_limits(alarms, 2000, level=0.95)[1]
-    assert alarms >= 10
+    threshold = np.sort(others)[-41]  # at most 1 % of 4,000 lie above
+    hits, alarms = int((members > threshold).sum()), int((others > threshold).sum())
+    low, high = exact_limits(hits, 900, level=0.95)[0], exact_limits(alarms, 4000, level=0.95)[1]
+    assert alarms == 40
+    # The upper limit is the quantile of the threshold's own rate, an order statistic.
+    assert high == pytest.approx(stats.beta.ppf(0.975, 41, 3960))
     assert found.bound.value == pytest.approx(np.log((low - 1e-5) / high))
     assert (found.form, found.relation, found.unit, found.status) == (FIRST, "replace", "record", "assessed")
-    assert found.bound.low == found.bound.value and found.bound.high is None and found.bound.n == 2900
+    assert found.bound.low == found.bound.value and found.bound.high is None and found.bound.n == 4900
     assert found.attack == "Likelihood ratio (LiRA, online)"
 
 
@@ -145,7 +146,7 @@ def test_few_models_or_none_give_no_limit_of_the_recipe() -> None:
 def test_beside_a_published_rate_that_differs_by_few_the_limit_is_withheld() -> None:
     rng = np.random.default_rng(8)
     tried = _tried(rng.normal(1, 1, 900), rng.normal(0, 1, 4000), rng)
-    near = Asked(fpr=0.011, delta=0.0, level=0.95, minimum=10, others=(0.01, 0.1))
+    near = Asked(fpr=0.0095, delta=0.0, level=0.95, minimum=10, others=(0.01, 0.1))
     found = audited(tried, NOBODY, near).public
     assert found.status == "withheld" and "beside another rate" in found.reason
     apart = Asked(fpr=0.01, delta=0.0, level=0.95, minimum=10, others=(0.0101 / 1000, 0.01, 0.1))

@@ -57,6 +57,7 @@ from tests.policies.real.recompute_proxies import expected_proxies
 from tests.policies.real.recompute_rates import entry
 from tests.policies.real.recompute_retraining import hold_refits, said_of_retraining
 from tests.policies.real.recompute_scores import add_scores, keyed_scores
+from tests.policies.real.recompute_strongest import Tested, expected_strongest
 
 PARTS = ("data", "model", "fairness", "influence", "privacy", "findings", "conclusion", "limits")
 AS_OF = date(2026, 1, 15)
@@ -192,6 +193,8 @@ def _privacy(audited: Audited) -> dict[str, Any]:
         rows = {f"privacy.{name} /  / ": {"estimate": nothing} for name in names}
         attacked = expected_attacks(None, None, None, {})[0] | expected_further(audited.world, {}, None, {}, None)[0]
         rows |= {f"{name} /  / ": {"estimate": nothing} for name in attacked}
+        plain = (f"privacy.loss_threshold_{name.removeprefix('attack_')}" for name in names)
+        rows |= {f"{name} /  / ": {"estimate": nothing} for name in plain}
         rows |= expected_exposure(None, audited.world, None, {})[0]
         limits, epsilon = expected_epsilon(None, None, None)
         return {"measurements": rows | limits, "screen": {"rule": Says(3.5)}, "epsilon": epsilon}
@@ -208,7 +211,7 @@ def _privacy(audited: Audited) -> dict[str, Any]:
     freedom = trace(audited.dense) if audited.answers.weights else None
     found["structure"] = expected_structure(audited.world, audited.answers, freedom)
     limits, found["epsilon"] = _epsilon(audited, half)
-    rows |= limits
+    rows |= limits | {f"{name} /  / ": row for name, row in expected_strongest(_tested(audited)).items()}
     out = found | {"duplicates": expected_duplicates(audited.world)}
     if audited.answers.weights:
         screen = expected_screen(audited.world, audited.removals.own)
@@ -280,6 +283,23 @@ def _further(audited: Audited, half: Floats) -> Any:
     kept |= {name: audited.restricted(name) for name in ("quantile_fitted",) if "quantile" in kept}
     dense = audited.dense if audited.answers.weights else None
     return expected_further(audited.world, audited.answers.loss, half, kept, dense)
+
+
+def _tested(audited: Audited) -> dict[str, Tested]:
+    """The scores of every attack that was run, by title, in the order of the audit's table."""
+    loss = audited.answers.loss
+    scores = {"Loss threshold": (-loss["train"], -loss["reserve"])}
+    titles = {name: title for name, (title, *_) in (ATTACKS | FURTHER).items()}
+    fitted = audited.folder / "restricted" / "quantile_fitted.npy"
+    for name, title in titles.items():
+        if (audited.folder / "restricted" / f"{name}_train.npy").exists():
+            scores[title] = _kept_scores(audited, name)
+    return {
+        title: Tested(
+            *pair, ~np.load(fitted) if title == FURTHER["quantile"][0] else np.ones(len(pair[1]), dtype=np.bool_)
+        )
+        for title, pair in scores.items()
+    }
 
 
 def _inference(audited: Audited, half: Floats) -> dict[str, Any]:

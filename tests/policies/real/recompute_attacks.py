@@ -50,7 +50,7 @@ def expected_further(
             assert dense is not None
             own = -course(dense)[0].mean(axis=0)
         np.testing.assert_allclose(np.concatenate(kept[name]), own, rtol=1e-6, atol=1e-6)
-        rows, success = expected_success(*kept[name], half, auc=auc, tpr=tpr, fitted=fitted)
+        rows, success = expected_success(*kept[name], auc=auc, tpr=tpr, fitted=fitted)
         measured |= rows
         parts.append(success | {"roc": success["roc"] | {"method": Says(MINIMUM_CELL)}, "title": title})
     return measured, parts

@@ -14,8 +14,8 @@ from scipy import optimize, special, stats
 from tests.policies.real.claims import UNCLAIMED, Near, Says, about
 from tests.policies.real.recompute_data import FALSE_POSITIVE_RATES, LEVEL, MINIMUM_CELL, Floats, Mask
 from tests.policies.real.recompute_membership import Pool, smyth
-from tests.policies.real.recompute_privacy import EXPECTED
 from tests.policies.real.recompute_rates import banded, entry, exact_limits
+from tests.policies.real.recompute_strongest import EXPECTED
 
 AIMED, DELTA, FEWEST, SHARE = 0.01, 1e-5, 8, 0.1
 NAMES = (
@@ -106,10 +106,12 @@ def _audited(members: Floats, others: Floats, half: Mask) -> dict[str, Any]:
     for rate in FALSE_POSITIVE_RATES:
         if len(alarms) < math.ceil(round(EXPECTED / rate, 6)):
             continue
-        for one, other in zip((hits, alarms), _called(members, others, half, rate), strict=True):
-            if any(0 < int(side.sum()) < MINIMUM_CELL for side in (one, ~one, other, ~other)):
+        edge = np.sort(others)[len(others) - 1 - math.floor(rate * len(others) + 1e-9)]
+        tossed = (others > edge).sum() < rate * len(others) - 1e-9  # a coin among those at the edge
+        for other in (members > edge, members >= edge if tossed else members > edge):
+            if any(0 < int(side.sum()) < MINIMUM_CELL for side in (hits, ~hits, other, ~other)):
                 continue  # a band at one of the rates: nothing to subtract
-            if any(0 < int(side.sum()) < MINIMUM_CELL for side in (one & ~other, other & ~one)):
+            if any(0 < int(side.sum()) < MINIMUM_CELL for side in (hits & ~other, other & ~hits)):
                 said = Says(MINIMUM_CELL)
                 return {"reason": said, "bound": entry(level=LEVEL, withheld=said)}
     value = _larger(rates[0]["low"], rates[1]["high"])
@@ -118,10 +120,9 @@ def _audited(members: Floats, others: Floats, half: Mask) -> dict[str, Any]:
 
 
 def _called(members: Floats, others: Floats, half: Mask, rate: float) -> tuple[Mask, Mask]:
-    """Members, and non-members of the measuring half, above the threshold of the setting half."""
-    setting = others[half]
-    threshold = min(t for t in setting if (setting > t).mean() <= rate)
-    return members > threshold, others[~half] > threshold
+    """Members, and non-members, above the lowest value above which at most `rate` of the non-members lie."""
+    threshold = np.sort(others)[len(others) - 1 - math.floor(rate * len(others) + 1e-9)]
+    return members > threshold, others > threshold
 
 
 def _larger(found: float, wrong: float, delta: float = DELTA) -> float:

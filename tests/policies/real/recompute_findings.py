@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from tests.policies.real.claims import Near, Says
@@ -55,9 +56,17 @@ def _finding(
     return {
         "id": rule["id"], "threshold": rule["threshold"], "verdict": verdict, "estimate": estimate,
         "groups": {group["group"]: group for group in groups},
-        "sentence": Says(*said, LEVEL, rule["threshold"], *minimums, *_rate_in(rule), names=names),
+        "sentence": Says(
+            *said, LEVEL, rule["threshold"], *minimums, *_rate_in(rule), *_attacks(found.values()), names=names
+        ),
         "reason": Says(*minimums, names=names), "because": rule["because"],
     }  # fmt: skip
+
+
+def _attacks(rows: Iterable[dict[str, Any]]) -> list[float | Near | None]:
+    """How many attacks the strongest was chosen from, where a row says so."""
+    said = [row["parts"] for row in rows if isinstance(row.get("parts"), list)]
+    return [figure for parts in said for part in parts for figure in part.figures]
 
 
 def _rate_in(rule: dict[str, Any]) -> list[float]:

@@ -98,7 +98,7 @@ def expected_attacks(
         # RMIA is a rank: two ratios equal but for rounding may stand either way.
         near = 3.0 / (len(own) - pool.members) if key == "rmia" else 1e-7
         np.testing.assert_allclose(np.concatenate(kept[key]), own, rtol=1e-7, atol=near)
-        rows, success = expected_success(*kept[key], half, auc=auc, tpr=tpr)
+        rows, success = expected_success(*kept[key], auc=auc, tpr=tpr)
         roc = success["roc"] | {"method": Says(MINIMUM_CELL)}
         measured |= rows
         parts.append(success | {"roc": roc, "title": title, "models": len(pool.inside)})

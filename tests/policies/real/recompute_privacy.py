@@ -1,7 +1,7 @@
 """The privacy part by scipy, scikit-learn and sorting: gap, attack, screen.
 
-Nothing is drawn here but what the audit says it drew: which half of the reserve set the thresholds is read from the
-restricted evidence.
+Nothing is drawn here but what the audit says it drew: which half of the reserve attacks may be fitted on is read from
+the restricted evidence.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from tests.policies.real.recompute_data import (
 )
 from tests.policies.real.recompute_model import Answers
 from tests.policies.real.recompute_rates import banded, entry, exact, exact_limits
+from tests.policies.real.recompute_strongest import EXPECTED, Tested, resolved
 
-EXPECTED = 10
 WITHHELD = Says(MINIMUM_CELL)
 
 
 def expected_attack(world: World, answers: Answers, half: Mask) -> dict[str, Any]:
-    """Gap, AUC, success at fixed false-positive rates; `half` is the part of the reserve that set the thresholds."""
+    """Gap, AUC, success at fixed false-positive rates; `half` is the part of the reserve that may be fitted on."""
     seen, unseen, held = (answers.loss[split] for split in ("train", "evaluation", "reserve"))
     assert int(half.sum()) == len(held) // 2
     welch = stats.ttest_ind(unseen, seen, equal_var=False)
@@ -46,19 +46,20 @@ def expected_attack(world: World, answers: Answers, half: Mask) -> dict[str, Any
         ),
         "privacy.accuracy_gap": _accuracy_gap(world, answers),
     }
-    measured, success = expected_success(-seen, -held, half, auc="privacy.attack_auc", tpr="privacy.tpr_at_fpr_")
+    names = {"auc": "privacy.loss_threshold_auc", "tpr": "privacy.loss_threshold_tpr_at_fpr_"}
+    measured, success = expected_success(-seen, -held, **names)
     return {"measurements": rows | measured, **success}
 
 
 def expected_success(
-    members: Floats, others: Floats, half: Mask, *, auc: str, tpr: str, fitted: Mask | None = None
+    members: Floats, others: Floats, *, auc: str, tpr: str, fitted: Mask | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What one attack's scores say: its measurements by name, and its resolution and curve.
 
     Those that the attack was fitted on set no threshold and take no part in area and curve.
     """
     free = np.ones(len(others), dtype=bool) if fitted is None else ~fitted
-    resolution = [_resolved(members, others, half, fpr, free) for fpr in FALSE_POSITIVE_RATES]
+    resolution = [resolved(Tested(members, others, free), fpr) for fpr in FALSE_POSITIVE_RATES]
     rates = {f"{tpr}{row['false_positive_rate']!r}": row["tpr"] for row in resolution}
     n = len(members) + int(free.sum())
     return {auc: _auc(members, others[free])} | rates, {"resolution": resolution, "roc": {"n": n}}
@@ -89,22 +90,6 @@ def _auc(members: Floats, others: Floats) -> dict[str, Any]:
     half = stats.norm.ppf(0.5 + LEVEL / 2) * math.sqrt(variance) / (area * (1 - area))
     low, high = expit(logit(area) - half), expit(logit(area) + half)
     return entry(area, float(low), float(high), level=LEVEL, n=len(truth))
-
-
-def _resolved(members: Floats, others: Floats, half: Mask, fpr: float, free: Mask) -> dict[str, Any]:
-    measuring, needed = int((~half).sum()), math.ceil(round(EXPECTED / fpr, 6))
-    row: dict[str, Any] = {"false_positive_rate": fpr, "expected_false_positives": measuring * fpr, "needed_n": None}
-    if measuring < needed:
-        missing = entry(level=LEVEL, withheld=Says(fpr, needed))
-        return row | {"needed_n": needed, "tpr": missing, "realised_fpr": missing}
-    setting = others[half & free]
-    # The lowest observed threshold above which at most the share `fpr` of the setting half lies.
-    threshold = min(t for t in setting if (setting > t).mean() <= fpr)
-    rates = {"tpr": members > threshold, "realised_fpr": others[~half] > threshold}
-    found = {name: banded(hits, LEVEL, MINIMUM_CELL) for name, hits in rates.items()}
-    return row | {
-        name: one | ({"withheld": Says(MINIMUM_CELL)} if one["value"] is None else {}) for name, one in found.items()
-    }
 
 
 def curve_complaints(points: Sequence[dict[str, Any]], members: Floats, others: Floats) -> list[str]:
