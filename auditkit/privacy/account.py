@@ -72,9 +72,8 @@ def account(
     who = None
     if retrained is not None and labels is not None and found.marks is not None:
         flag = found.marks.flag
-        count = len(flag)
         groups, slices = by_group_and_slice(
-            Retrained(retrained.margin[:, :count], retrained.inside[:, :count]), flag, groupings=groupings,
+            retrained, flag, groupings=groupings,
             favourable=np.asarray(labels == 1.0, dtype=np.bool_), slices=around.slices, persons=codes.get("train"),
             level=level, minimum=minimum,
         )  # fmt: skip

@@ -102,7 +102,6 @@ def exposure(
     if refused:
         return Exposed(Exposure(status="withheld", reason=refused), level)
     count = len(scores.members)
-    members = Retrained(retrained.margin[:, :count], retrained.inside[:, :count])
     everyone = np.ones(count, dtype=np.bool_)
     if support(everyone, persons) < minimum:
         few = f"fewer than {minimum} persons or records"
@@ -126,7 +125,7 @@ def exposure(
         models=len(retrained.inside),
         learned_from=int(np.median(retrained.inside.sum(axis=1))),
         audited_learned_from=count,
-        average=risk.average(members, level=level),
+        average=risk.average(retrained, members=count, level=level),
         bands=bands(found.value, marks.flag, persons, level=level, minimum=minimum),
         flagged=published_rate(marks.flag, persons, level=level, minimum=minimum),
         by_group=by_group,

@@ -82,7 +82,6 @@ def _assessed(
     units: Together, settings: PrivacySettings, generator: np.random.Generator, *, level: float, minimum: int
 ) -> Personal:
     count = units.members
-    members = Retrained(units.known.margin[:, :count], units.known.inside[:, :count])
     pool = risk.measure(units.known, level=level, generator=generator)
     found, z = pool.first(count), surprise(units.target, units.known)
     marks = mark(pool.low, z, members=count, settings=settings, level=level, unit="person")
@@ -91,7 +90,7 @@ def _assessed(
         status="assessed",
         persons=count,
         several=published_rate(several, None, level=level, minimum=minimum),
-        average=risk.average(members, level=level),
+        average=risk.average(units.known, members=count, level=level),
         bands=bands(found.value, marks.flag, None, level=level, minimum=minimum),
         flagged=_flagged(marks.flag, several, level=level, minimum=minimum),
         p_steps=marks.steps,

@@ -57,7 +57,7 @@ def unmarked(
         models=len(retrained.inside),
         learned_from=int(np.median(retrained.inside.sum(axis=1))),
         audited_learned_from=count,
-        average=risk.average(retrained, level=level),
+        average=risk.average(retrained, members=count, level=level),
         bands=bands(found.value, nobody, persons, level=level, minimum=minimum),
         flagged=Estimate(value=None, level=level, withheld=NO_MARKS),
         retraining=retrained.recipe,

@@ -34,7 +34,7 @@ class Piece:
 
 
 def by_group_and_slice(
-    members: Retrained,
+    known: Retrained,
     flag: Mask,
     *,
     groupings: Mapping[str, Grouping],
@@ -47,7 +47,7 @@ def by_group_and_slice(
     """Mean risk by group; mean risk and share marked by slice.
 
     Args:
-        members: margins and membership [B, N] of the training records. flag: [N] marked.
+        known: margins and membership [B, P], training records first. flag: [N] marked.
         groupings: codes [N]. favourable: [N]. persons: [N] or None.
         slices: the policy's filters on training records. level: coverage of intervals, each on its own.
         minimum: minimum cell.
@@ -67,7 +67,7 @@ def by_group_and_slice(
     pieces = [(piece, _hidden(piece, shown, persons, few=few, minimum=minimum)) for piece in slices]
     wanted = [cell for _, _, cell, why in cells if not why]
     wanted += [piece.mask for piece, why in pieces if piece.mask is not None and not why]
-    means = iter(risk.averages(members, wanted, level=level) if wanted else [])
+    means = iter(risk.averages(known, wanted, level=level) if wanted else [])
     groups = tuple(
         Measurement(measure=AVERAGE, on=on, group=name, unit="score", estimate=_absent(why, level) or next(means))
         for on, name, _, why in cells

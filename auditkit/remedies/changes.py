@@ -135,8 +135,9 @@ def risks(before: Retrained, after: Retrained, *, level: float) -> tuple[Estimat
 def _jackknifed(known: Retrained) -> tuple[float, Floats] | None:
     """Mean risk, and means [G] with one group of models left out."""
     value, fitted, grid = risk.every(known)
-    if value is None:
+    if value is None or fitted is None or grid is None:
         return None
+    met = risk.correct(known, fitted, grid)
     groups = min(len(known.inside), GROUPS)
     group = np.arange(len(known.inside)) % groups
     others = []
@@ -145,8 +146,8 @@ def _jackknifed(known: Retrained) -> tuple[float, Floats] | None:
         found = risk.every(Retrained(known.margin[rest], known.inside[rest]), start=fitted, grid=grid)[0]
         if found is None:
             return None
-        others.append(float(found.mean()))
-    return float(value.mean()), np.array(others)
+        others.append(float(met(found).mean()))
+    return float(met(value).mean()), np.array(others)
 
 
 def attacked(known: Retrained, targets: Sequence[int]) -> Floats:

@@ -83,7 +83,38 @@ def adult() -> World:
     return _world(inputs, labels, Recipe((inputs.shape[1], 64, 64, 2), epochs=30, rate=0.03))
 
 
+@cache
+def made() -> World:
+    """1,600 records of twenty heavy-tailed inputs, a twentieth with turned labels and half of those stretched."""
+    rng = np.random.default_rng(1)
+    inputs = rng.standard_t(3, size=(1600, 20))
+    labels = inputs @ rng.normal(size=20) / 2 + 2 * np.sin(2 * inputs[:, 0]) + rng.logistic(size=1600) / 2 > 0
+    labels[:80] = ~labels[:80]
+    inputs[:40] *= 3
+    given = torch.tensor(inputs, dtype=torch.float32), torch.tensor(labels, dtype=torch.long)
+    return _world(*given, Recipe((20, 64, 2), epochs=30))
+
+
 WORLDS: dict[str, Callable[[], World]] = {"digits": digits, "Adult-2000": adult}
+THREE = WORLDS | {"made with outliers": made}
+
+
+@pytest.mark.prove
+@pytest.mark.slow
+@pytest.mark.parametrize("name", THREE)
+def test_in_every_bin_of_thirty_records_stated_risk_is_the_success_met(
+    name: str, record_property: Callable[[str, Any], None]
+) -> None:
+    """Bins of 0.05; 128 models outside the bank, so that the success of thirty records is known."""
+    world = THREE[name]()
+    stated = world.found.value
+    outside = zip(world.truth.margin[:128], world.truth.inside[:128], strict=True)
+    met = np.mean([(log_ratio(margin, world.bank) > 0) == inside for margin, inside in outside], axis=0)
+    edges = np.append(np.arange(0.5, 0.99, 0.05), 1.01)
+    bands = [(stated >= low) & (stated < high) for low, high in pairwise(edges)]
+    errors = {round(float(stated[b].mean()), 3): round(float(met[b].mean()), 3) for b in bands if b.sum() >= 30}
+    record_property(f"{name}: stated risk and success met", str(errors))
+    assert max(abs(one - two) for one, two in errors.items()) <= 0.03
 
 
 @pytest.mark.prove

@@ -75,7 +75,7 @@ def test_where_learning_a_person_changes_nothing_many_records_do_not_make_a_risk
     rng = np.random.default_rng(3)
     persons = np.repeat(np.arange(300), 8)
     known = drawn(rng, persons, np.zeros(len(persons)), 24)
-    found = risk.average(together(known, known.margin[0], persons, NOBODY).known, level=0.95)
+    found = risk.average(together(known, known.margin[0], persons, NOBODY).known, members=300, level=0.95)
     assert found.value is not None and found.value < 0.52
 
 

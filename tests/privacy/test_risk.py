@@ -64,7 +64,7 @@ def test_an_estimate_record_by_record_lies_too_high_among_those_picked_and_this_
 @pytest.mark.parametrize("models", [16, 64])
 def test_where_membership_changes_nothing_nearly_nothing_is_left(models: int) -> None:
     known = _known(np.random.default_rng(models), np.zeros(8000), models)
-    found = risk.average(known, level=0.95)
+    found = risk.average(known, members=8000, level=0.95)
     assert found.value is not None and found.value < 0.53
     each = _measured(known)
     assert each.value.max() < 0.56
@@ -76,7 +76,7 @@ def test_the_average_and_its_interval_are_those_of_the_law() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
         distance = rng.exponential(0.6, 1500)
-        found = risk.average(_known(rng, distance, 32), level=0.95)
+        found = risk.average(_known(rng, distance, 32), members=1500, level=0.95)
         assert found.value is not None and found.low is not None and found.high is not None
         exact = stats.norm.cdf(distance / 2).mean()
         assert found.value == pytest.approx(exact, abs=0.012)
@@ -94,7 +94,7 @@ def test_the_bootstrap_is_drawn_from_the_generator_alone() -> None:
 def test_too_few_records_have_no_law_and_so_no_risk() -> None:
     found = _measured(_known(np.random.default_rng(1), np.full(5, 3.0), 24))
     assert (found.value == 0.5).all() and (found.low == 0.5).all() and (found.high == 1.0).all()
-    assert risk.average(_known(np.random.default_rng(1), np.full(5, 3.0), 24), level=0.95).withheld
+    assert risk.average(_known(np.random.default_rng(1), np.full(5, 3.0), 24), members=5, level=0.95).withheld
 
 
 def test_least_squares_with_normal_noise_has_the_risk_of_its_leverage() -> None:

@@ -12,19 +12,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from tests.policies.real.claims import Says, about
+from tests.policies.real.claims import Says
 from tests.policies.real.recompute_data import LEVEL, MINIMUM_CELL, Mask, World
 from tests.policies.real.recompute_influence import Dense, Removals
 from tests.policies.real.recompute_measures import SLICES
-from tests.policies.real.recompute_membership import (
-    EM_STEPS,
-    EM_STEPS_AGAIN,
-    Pool,
-    _law,
-    _likelihoods,
-    _posterior,
-    _start,
-)
+from tests.policies.real.recompute_membership import Pool, means
 from tests.policies.real.recompute_model import Answers
 from tests.policies.real.recompute_privacy import WITHHELD
 from tests.policies.real.recompute_rates import banded, entry
@@ -46,15 +38,15 @@ def expected_who(
         if not any(_few(mask, other) for other in [*shown, mask | True, mask & False]):
             wanted[name] = mask
             shown.append(mask)
-    means = dict(zip(wanted, _means(pool, list(wanted.values())), strict=True)) if wanted else {}
+    average = dict(zip(wanted, means(pool, list(wanted.values())), strict=True)) if wanted else {}
     hidden = entry(level=LEVEL, withheld=WITHHELD)
     by_group = {
-        f"privacy.average_risk / {on} / {name}": {"group": name, "estimate": means.get((on, name), hidden)}
+        f"privacy.average_risk / {on} / {name}": {"group": name, "estimate": average.get((on, name), hidden)}
         for on, name in cells
     }
     found = [
-        {"name": name, "average": means[name], "flagged": _share(mask, flag, shown)}
-        if name in means
+        {"name": name, "average": average[name], "flagged": _share(mask, flag, shown)}
+        if name in average
         else {"name": name, "average": hidden, "flagged": hidden}
         for name, mask in slices.items()
     ]
@@ -97,28 +89,6 @@ def _share(mask: Mask, flag: Mask, shown: list[Mask]) -> dict[str, Any]:
         (mask & flag).any() and any(_few(mask & flag, other) for other in sets)
     ):
         return entry(level=LEVEL, withheld=WITHHELD)
-    return found
-
-
-def _means(pool: Pool, cells: list[Mask]) -> list[dict[str, Any]]:
-    """Mean risk of the records in each cell; models left out in up to 32 groups."""
-    inside, margin = pool.inside[:, : pool.members], pool.margin[:, : pool.members]
-    grid, given = _likelihoods(inside, margin)
-    success, groups = stats.norm.cdf(np.abs(grid) / 2), min(len(inside), 32)
-    fitted = _law(given, _start(grid), EM_STEPS)
-    value = _posterior(given, fitted) @ success
-    others = np.empty((groups, len(cells)))
-    for k in range(groups):
-        rest = np.arange(len(inside)) % groups != k
-        _, left = _likelihoods(inside[rest], margin[rest], grid)
-        risk = _posterior(left, _law(left, fitted, EM_STEPS_AGAIN)) @ success
-        others[k] = [risk[cell].mean() for cell in cells]
-    halves = stats.t.ppf(0.5 + LEVEL / 2, groups - 1) * np.sqrt((groups - 1) * others.var(axis=0))
-    found = []
-    for cell, half in zip(cells, halves, strict=True):
-        mean = float(value[cell].mean())
-        near = [about(v, 1e-7) for v in (mean, max(0.5, mean - half), min(1.0, mean + half))]
-        found.append(entry(*near, level=LEVEL, n=int(cell.sum())))
     return found
 
 

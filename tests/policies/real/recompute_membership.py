@@ -7,6 +7,7 @@ the stated recipe carried out again on their rows; the rest is Carlini et al. wi
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from scipy import optimize, special, stats
+from sklearn.isotonic import IsotonicRegression
 
 from tests.policies.real.claims import Says, about
 from tests.policies.real.recompute_data import LEVEL, MINIMUM_CELL, Floats, Mask, World
@@ -155,7 +157,7 @@ def expected_exposure(
     return rows | by_group, part
 
 
-MOST_MODELS = 256
+MOST_MODELS, FOLDS_LEFT_OUT = 256, 8
 NEAR_LIMIT = 0.03
 """By how much other bootstrap samples may move a lower limit of risk: a step of the grid."""
 GRID_STEP, LEAST_DISTANCE, HALF, EM_STEPS, EM_STEPS_AGAIN = 0.1, -1.5, 0.5, 200, 50
@@ -174,11 +176,49 @@ def risks(pool: Pool, rng: np.random.Generator) -> tuple[Floats, Floats]:
         _, again = _likelihoods(pool.inside[models][:, records], pool.margin[models][:, records], grid)
         spread += _posterior(given, _law(again, _start(grid), EM_STEPS_AGAIN))
     spread /= 41
+    met = held_out(pool, grid, first)
     low = np.empty(pool.inside.shape[1])
     order = np.argsort(success, kind="stable")
     for i, row in enumerate(spread):
         low[i] = success[order][np.searchsorted(np.cumsum(row[order]), (1 - LEVEL) / 2)]
-    return value, np.minimum(low, value)
+    return met(value), np.minimum(met(low), met(value))
+
+
+def held_out(pool: Pool, grid: Floats, first: Floats) -> Callable[[Floats], Floats]:
+    """From stated risk to what the likelihood ratio's success on models left out in eight parts adds to it."""
+    models, success = len(pool.inside), stats.norm.cdf(np.abs(grid) / 2)
+    stated, right, expected = (np.empty(pool.inside.shape) for _ in range(3))
+    for part in range(FOLDS_LEFT_OUT):
+        rest = np.arange(models) % FOLDS_LEFT_OUT != part
+        _, given = _likelihoods(pool.inside[rest], pool.margin[rest], grid)
+        own = _posterior(given, _law(given, first, EM_STEPS_AGAIN))
+        stated[~rest] = own @ success
+        n = pool.inside[rest].sum(0)
+        weight = (n * (rest.sum() - n) / rest.sum()).mean()
+        near = stats.norm(scale=np.sqrt(4 + 1 / weight)).cdf(np.abs(grid)) - 0.5
+        expected[~rest] = own @ (0.5 + near * (stats.norm.cdf(np.abs(grid * np.sqrt(weight))) * 2 - 1))
+        others = Pool(pool.inside[rest], pool.loss[rest], pool.seeds[rest], pool.members)
+        for k in np.flatnonzero(~rest):
+            right[k] = (likelihood_ratios(others, pool.loss[k]) > 0) == pool.inside[k]
+    count = stated.shape[1]
+    size = max(30, count // 24)
+    sizes = [size] * max(1, count // size)
+    while sizes[-1] >= 60:
+        sizes[-1:] = [sizes[-1] - sizes[-1] // 2, sizes[-1] // 2]
+    ordered = np.sort(stated.ravel())
+    edges = np.unique(ordered[[min(n * models, ordered.size - 1) for n in np.cumsum(sizes)[:-1]]])
+    at, points = np.searchsorted(edges, stated, side="right"), []
+    for k in range(len(edges) + 1):
+        n = (at == k).sum(1)
+        off = ((right - expected) * (at == k)).sum(1)
+        change = off.sum() / n.sum()
+        error = np.sqrt(models / (models - 1) * ((off - change * n) ** 2).sum()) / n.sum()
+        change *= max(0.0, 1 - error**2 / max(change**2, 1e-300))
+        points.append((stated[at == k].mean(), change, n.sum()))
+    x, change, weight = np.array(points).T
+    y = IsotonicRegression().fit_transform(x, np.clip(x + change, 0.5, 1), sample_weight=weight)
+    x, y = np.r_[0.5, x], np.r_[0.5, y]
+    return lambda risk: np.clip(np.interp(risk, x, y) + risk - np.clip(risk, x[0], x[-1]), 0.5, 1)
 
 
 def _likelihoods(inside: Mask, margin: Floats, grid: Floats | None = None) -> tuple[Floats, Floats]:
@@ -269,20 +309,30 @@ def _highest(place: Any, share: float) -> Mask:
 
 
 def _average(pool: Pool) -> dict[str, Any]:
-    """The mean, by EM steps from the start; each jackknife law is taken up from the fitted one."""
-    inside, margin = pool.inside[:, : pool.members], pool.margin[:, : pool.members]
-    grid, given = _likelihoods(inside, margin)
-    success, groups = stats.norm.cdf(np.abs(grid) / 2), min(len(inside), 32)
+    """The mean over training records; each jackknife law is taken up from the fitted one."""
+    return means(pool, [np.ones(pool.members, dtype=bool)])[0]
+
+
+def means(pool: Pool, cells: list[Mask]) -> list[dict[str, Any]]:
+    """Mean risk of the training records in each cell; models left out in up to 32 groups."""
+    grid, given = _likelihoods(pool.inside, pool.margin)
+    success, groups = stats.norm.cdf(np.abs(grid) / 2), min(len(pool.inside), 32)
     fitted = _law(given, _start(grid), EM_STEPS)
-    value = float((_posterior(given, fitted) @ success).mean())
-    others = np.empty(groups)
+    met = held_out(pool, grid, fitted)
+    value = met(_posterior(given, fitted) @ success)[: pool.members]
+    others = np.empty((groups, len(cells)))
     for k in range(groups):
-        rest = np.arange(len(inside)) % groups != k
-        _, left = _likelihoods(inside[rest], margin[rest], grid)
-        others[k] = (_posterior(left, _law(left, fitted, EM_STEPS_AGAIN)) @ success).mean()
-    half = stats.t.ppf(0.5 + LEVEL / 2, groups - 1) * np.sqrt((groups - 1) * others.var())
-    near = [about(v, 1e-7) for v in (value, max(0.5, value - half), min(1.0, value + half))]
-    return entry(*near, level=LEVEL, n=pool.members)
+        rest = np.arange(len(pool.inside)) % groups != k
+        _, left = _likelihoods(pool.inside[rest], pool.margin[rest], grid)
+        risk = met(_posterior(left, _law(left, fitted, EM_STEPS_AGAIN)) @ success)[: pool.members]
+        others[k] = [risk[cell].mean() for cell in cells]
+    halves = stats.t.ppf(0.5 + LEVEL / 2, groups - 1) * np.sqrt((groups - 1) * others.var(axis=0))
+    found = []
+    for cell, half in zip(cells, halves, strict=True):
+        mean = float(value[cell].mean())
+        near = [about(v, 1e-7) for v in (mean, max(0.5, mean - half), min(1.0, mean + half))]
+        found.append(entry(*near, level=LEVEL, n=int(cell.sum())))
+    return found
 
 
 def _survivors(p: Floats, level: float) -> Mask:
