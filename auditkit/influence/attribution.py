@@ -25,6 +25,7 @@ from auditkit.influence.rehearsal import uncompressed
 from auditkit.influence.renormalised import RemovalForm
 from auditkit.influence.request import Measured, Rows, check_settings, device_of, evaluation_of, passes_of, problem_of
 from auditkit.influence.single import Way, of_one_model
+from auditkit.influence.sizes import BY_MEMBERS, order_row
 from auditkit.result import Quality
 
 
@@ -120,6 +121,8 @@ def attribute(
     said = found.quality
     if not any(row.name == "compression" for row in said):
         said = (*said, uncompressed(tolerance))
+    if not any(row.name == BY_MEMBERS for row in said):
+        said = (*said, order_row())
     return Attribution(
         scores=found.effects.cpu(),
         self_influence=found.self_influence.cpu() if self_influence else None,

@@ -83,7 +83,9 @@ class BlockCurvature:
     dense: Mapping[str, DenseBlock]
     """Module -> the block of its parameters in `groups`."""
     knows_leverage: bool = False
-    """Against real retraining of small networks the Newton step with block-wise leverage was worse than none."""
+    """Never: a record's leverage is summed over blocks, which counts what layers have in common several times. Against
+    retraining without single records the Newton step with it had slopes of 0.12 to 0.46 on four small networks, where
+    first order has 0.72 to 1.07 and agrees no worse; on a single layer 1.04 and 0.83, against 1.10 and 0.92."""
     leverage_bound: float = 0.9
     quarter: BlockCurvature | None = None
     """The same from a quarter of the records, where it was fitted on a part of them; tells how far that has settled."""

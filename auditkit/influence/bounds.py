@@ -83,8 +83,9 @@ class OwnCheck:
             "where the step is a Newton step",
             "unbounded": "Self-influence may have either sign in this removal form and has no bound to be held against",
         }
-        text = f"{words[self.kind]}. Largest relative error of any record by what is left out and rounded: "
-        text += f"{self.error:.1e}."
+        text = f"{words[self.kind]}."
+        if self.error:
+            text += f" Largest relative error of any record by what is left out and rounded: {self.error:.1e}."
         if self.recomputed:
             text += f" {self.recomputed:,} records, the largest among them, were recomputed in float64."
         if self.left:

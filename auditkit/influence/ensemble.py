@@ -43,6 +43,7 @@ from auditkit.influence.measures import Evaluation, measure_values
 from auditkit.influence.models import Combined, State, at_state, refuse_shared
 from auditkit.influence.pooled import kept_ways
 from auditkit.influence.problem import Problem
+from auditkit.influence.sizes import BY_MEMBERS, size_row, slope_estimates
 from auditkit.result import Quality
 
 SOURCE = "Park et al. 2023"
@@ -50,6 +51,9 @@ FEWEST = 16
 """Members that lack records, below which they do not decide on the damping."""
 AGREEMENT = 0.5
 """Correlation of the two halves of the ensemble below which the report warns."""
+
+_LEVEL = 0.95
+"""Coverage of the interval of the members' slope."""
 
 Member = tuple[State, Tensor]
 """A state dict and the boolean mask [N] of the records that the member was trained on."""
@@ -95,8 +99,9 @@ def average(
     answers = torch.stack(values)
     way, chosen = held_out(torch.stack([mean[:, :-1] for mean in means]), masks, answers)
     effects, fitted = calibrate(means[way][:, :-1], masks, answers)
+    sized = _slope(means[way][:, :-1], masks, answers)
     counts = torch.stack([masks[0::2].sum(0), masks[1::2].sum(0)])
-    quality = (_size(masks), *chosen, *fitted, _agreement(sums[way][..., :-1], counts), *_worst(said[way]))
+    quality = (_size(masks), *chosen, *fitted, *sized, _agreement(sums[way][..., :-1], counts), *_worst(said[way]))
     return Combined(effects, means[way][:, -1], quality)
 
 
@@ -129,6 +134,18 @@ def held_out(effects: Tensor, masks: Tensor, values: Tensor) -> tuple[int, tuple
         f"so it speaks for the choice and not for fidelity."
     )
     return best, (Quality(name="members predicted by the others", value=found[best], text=text),)
+
+
+def _slope(effects: Tensor, masks: Tensor, values: Tensor) -> tuple[Quality, ...]:
+    """How large the changes of the members that lack records are beside those that the other members predict."""
+    partial = ~masks.all(1)
+    if int(partial.sum()) < FEWEST:
+        return ()
+    share = masks[partial].to(torch.float64).mean(1, keepdim=True)
+    predicted = (~masks[partial]).to(torch.float64) @ effects / share
+    size, _ = slope_estimates(predicted.cpu().numpy(), values[partial].cpu().numpy(), level=_LEVEL)
+    applied = "Scores are given as predicted, not times this slope."
+    return (size_row(size, applied=applied, name=BY_MEMBERS),)
 
 
 def _masks(problem: Problem, members: Sequence[Member]) -> Tensor:

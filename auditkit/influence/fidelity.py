@@ -18,6 +18,8 @@ Noise ceiling: the same figure for a predictor that knows every half's expected 
 left: sqrt(1 - within / total) of the ranks, `within` the variance between two seeds of the same half, `total` that over
 halves; mean over the measures. 1 where training draws nothing at random.
 
+Size: `sizes` says how large the changes are beside the predicted ones.
+
 Wrong when: the halves say little of removing single records (a half is far from one record), so a high figure is
 evidence for the ranking and not for the size of single effects; and for measures whose retrained values all tie.
 """
@@ -32,10 +34,12 @@ from scipy import stats
 
 from auditkit.bank.types import Bank
 from auditkit.errors import DataError
+from auditkit.influence.sizes import SIZE, order_row, size_row, slope_estimates
 from auditkit.influence.targets import Target
 from auditkit.result import Estimate, InfluencePart, Quality, SliceInfluence
 from auditkit.subject.types import Floats, Ints
 
+APPLIED = "Tables give effects as predicted, and the slope of each measure with its interval beside them."
 METHOD = "Spearman over retrained models, mean over measures; bias-corrected jackknife over models of Fisher's z"
 ONE = "Spearman over retrained models; bias-corrected jackknife over models of Fisher's z"
 FEWEST = 4
@@ -55,6 +59,10 @@ class Fidelity:
     repeats: int
     """Subsets learned twice, on which the ceiling rests."""
     recipe: str
+    size: Estimate
+    """Slope of retrained on predicted changes, mean over the measures."""
+    sizes: tuple[Estimate, ...]
+    """[S] by measure."""
 
 
 def measure(effects: Floats, rows: Ints, targets: Sequence[Target], bank: Bank, *, level: float) -> Fidelity:
@@ -71,7 +79,8 @@ def measure(effects: Floats, rows: Ints, targets: Sequence[Target], bank: Bank, 
     actual = actual_values(targets, bank)
     if len(first) < FEWEST:
         few = Estimate(value=None, level=level, n=len(first), method=METHOD, withheld=f"fewer than {FEWEST} models")
-        return Fidelity(few, (few,) * len(targets), None, 0, bank.recipe)
+        size = few.model_copy(update={"method": SIZE})
+        return Fidelity(few, (few,) * len(targets), None, 0, bank.recipe, size, (size,) * len(targets))
     predicted = predicted_values(effects, rows, bank)[first]
     values = correlations(predicted, actual[first])
     left_out = np.stack([correlations(_without(predicted, k), _without(actual[first], k)) for k in range(len(first))])
@@ -82,10 +91,12 @@ def measure(effects: Floats, rows: Ints, targets: Sequence[Target], bank: Bank, 
         else Estimate(value=None, level=level, n=len(first), method=ONE, withheld="the retrained values all tie")
         for s in range(len(targets))
     )
+    size, sizes = slope_estimates(2 * predicted, actual[first], level=level)
     if not varies.any():
-        return Fidelity(each[0], each, None, 0, bank.recipe)
+        return Fidelity(each[0], each, None, 0, bank.recipe, size, sizes)
     overall = _interval(float(values[varies].mean()), left_out[:, varies].mean(1), level=level, method=METHOD)
-    return Fidelity(overall, each, _ceiling(actual[:, varies], bank), len(_repeats(bank)[0]), bank.recipe)
+    ceiling, repeats = _ceiling(actual[:, varies], bank), len(_repeats(bank)[0])
+    return Fidelity(overall, each, ceiling, repeats, bank.recipe, size, sizes)
 
 
 def on_fitting(effects: Floats, rows: Ints, targets: Sequence[Target], bank: Bank) -> float:
@@ -184,16 +195,19 @@ def enter(
         text = f"Agreement with retraining was not measured: {why}."
         unknown = Estimate(value=None, method=METHOD, withheld=why)
         row = Quality(name="fidelity to retraining", value=None, text=text, warns=True)
-        return part.model_copy(update={"fidelity": unknown, "quality": (row, *part.quality)})
-    public = [estimate for target, estimate in zip(targets, found.measures, strict=True) if target.kind != "case"]
+        return part.model_copy(update={"fidelity": unknown, "quality": (row, order_row(), *part.quality)})
+    public, sizes = (
+        [estimate for target, estimate in zip(targets, estimates, strict=True) if target.kind != "case"]
+        for estimates in (found.measures, found.sizes)
+    )
     slices = [
-        item.model_copy(update={"fidelity": None if item.withheld else estimate})
-        for item, estimate in zip(part.slices, public, strict=True)
+        item.model_copy(update={} if item.withheld else {"fidelity": estimate, "size": size})
+        for item, estimate, size in zip(part.slices, public, sizes, strict=True)
     ]
     below = found.overall.value < floor
     update = {
         "fidelity": found.overall, "fidelity_floor": floor, "noise_ceiling": found.ceiling,
-        "quality": (*_rows(found, slices, floor), *part.quality), "slices": tuple(slices),
+        "size": found.size, "quality": (*_rows(found, slices, floor), *part.quality), "slices": tuple(slices),
     }  # fmt: skip
     if below:
         why = f"its fidelity to retraining is {_said(found.overall)}, below the policy's floor of {floor:g}"
@@ -205,7 +219,7 @@ def enter(
 
 
 def _withhold(item: SliceInfluence) -> SliceInfluence:
-    nothing = {"p99_raises": None, "p99_lowers": None, "share_in_top_1pct": None, "compositions": ()}
+    nothing = {"p99_raises": None, "p99_lowers": None, "share_in_top_1pct": None, "compositions": (), "size": None}
     return item.model_copy(update=nothing | {"withheld": item.withheld or "fidelity below the policy's floor"})
 
 
@@ -233,7 +247,7 @@ def _rows(found: Fidelity, slices: Sequence[SliceInfluence], floor: float) -> tu
         lowest, estimate, name = min(known, key=lambda row: row[0])
         text = f"{name}: {_said(estimate)} over n = {estimate.n} halves."
         rows.append(Quality(name="lowest fidelity of a measure", value=lowest, text=text, warns=lowest < floor))
-    return tuple(rows)
+    return (*rows, size_row(found.size, applied=APPLIED))
 
 
 def _ceiling_row(found: Fidelity) -> Quality:

@@ -50,6 +50,9 @@ class SliceInfluence(Record):
     withheld: str = ""
     fidelity: Estimate | None = None
     """Agreement of this measure's effects with retraining: rank correlation over retrained models."""
+    size: Estimate | None = None
+    """Slope of this measure's retrained changes on the predicted ones, over models retrained on halves. None without
+    retrained models: effects are then an order, not a size."""
 
 
 class InfluencePart(Record):
@@ -76,3 +79,5 @@ class InfluencePart(Record):
     """The policy's floor; below it the attribution is withheld. None where fidelity was not measured."""
     noise_ceiling: float | None = None
     """Fidelity that chance of training leaves to a perfect predictor."""
+    size: Estimate | None = None
+    """Slope of retrained on predicted changes, mean over the measures; None where fidelity was not measured."""

@@ -42,7 +42,10 @@ def _detailed(slices: Sequence[SliceInfluence]) -> list[SliceInfluence]:
 
 def _overview(book: Book, part: InfluencePart) -> Table:
     rows = []
-    measured = any(item.fidelity is not None for item in part.slices)
+    measured, sized = (
+        any(estimate is not None for estimate in estimates)
+        for estimates in ([item.fidelity for item in part.slices], [item.size for item in part.slices])
+    )
     for item in part.slices:
         share = "" if item.share_in_top_1pct is None else wording.value(item.share_in_top_1pct, "share")
         cells = (
@@ -52,7 +55,8 @@ def _overview(book: Book, part: InfluencePart) -> Table:
             Cell(wording.effect(item.p99_raises, item.unit)),
             Cell(wording.effect(item.p99_lowers, item.unit)),
             Cell(share or wording.NONE),
-            *([_fidelity(item.fidelity)] if measured else []),
+            *([_estimate(item.fidelity)] if measured else []),
+            *([_estimate(item.size)] if sized else []),
         )
         rows.append(Row(cells))
     columns = (
@@ -61,6 +65,7 @@ def _overview(book: Book, part: InfluencePart) -> Table:
         Column("Lowering effect, 99th percentile", numeric=True),
         Column(f"Carried by the top 1{wording.NBSP}%", numeric=True),
         *([Column("Fidelity", numeric=True, tight=True)] if measured else []),
+        *([Column("Slope", numeric=True, tight=True)] if sized else []),
     )  # fmt: skip
     notes = [
         "Effects are predicted changes of the measure if one training record were removed and the model retrained. "
@@ -69,10 +74,18 @@ def _overview(book: Book, part: InfluencePart) -> Table:
     ]
     if measured:
         notes.append("Beneath the fidelity: its interval and the number of models.")
+    if sized:
+        notes.append(
+            "Slope: of retrained on predicted changes, over models retrained on random halves of the records, with its "
+            "interval; at 1 effects have the size of such changes. A half is a larger change than one record, so the "
+            "slope is no factor for a single effect."
+        )
+    elif measured or any(item.p99_raises is not None for item in part.slices):
+        notes.append("Order, not size: no retrained model says how large the effects are.")
     return book.table("Every measure whose training records were ranked", columns, rows, notes=notes)
 
 
-def _fidelity(estimate: Estimate | None) -> Cell:
+def _estimate(estimate: Estimate | None) -> Cell:
     return Cell(wording.NONE) if estimate is None else estimate_cell(estimate, "score")
 
 

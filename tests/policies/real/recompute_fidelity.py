@@ -43,6 +43,7 @@ def expected_fidelity(dense: Dense, removals: Removals, restricted: Path) -> dic
     overall = _interval(float(each.mean()), left_out.mean(axis=1))
     slices = [_interval(float(each[s]), left_out[:, s]) for s in range(len(each))]
     ceiling = 1.0 if dense.is_affine else _ceiling(actual, kept, first)
+    size = _size(predicted, actual[first])
     lowest = min(slices, key=lambda estimate: estimate["value"])
     said = [overall[name] for name in ("n", "low", "high")]
     names = [m.name for m in dense.measures]
@@ -54,8 +55,22 @@ def expected_fidelity(dense: Dense, removals: Removals, restricted: Path) -> dic
             _row("noise ceiling of fidelity", ceiling, Says(1 if dense.is_affine else len(_again(kept, first)))),
             _row("lowest fidelity of a measure", lowest["value"],
                  Says(*(lowest[name] for name in ("value", "low", "high", "n")), LEVEL, names=names)),
+            _row("size of effects", size["value"], Says(*(size[name] for name in ("low", "high", "n")), LEVEL, 1, 0)),
         ],
     }  # fmt: skip
+
+
+def _size(predicted: Floats, actual: Floats) -> dict[str, Any]:
+    """Mean slope of retrained changes on predicted ones, which are twice the sums but for a constant."""
+
+    def slope(rows: Any) -> float:
+        pairs = zip(2 * predicted[rows].T, actual[rows].T, strict=True)
+        return float(np.mean([np.polyfit(x, y, 1)[0] for x, y in pairs]))
+
+    n = len(predicted)
+    value, others = slope(np.arange(n)), np.array([slope(np.delete(np.arange(n), k)) for k in range(n)])
+    width = stats.t.ppf(0.5 + LEVEL / 2, n - 1) * np.sqrt((n - 1) / n * np.square(others - others.mean()).sum())
+    return {"value": value, "low": value - width, "high": value + width, "n": n}
 
 
 def _row(name: str, value: float, text: Says) -> dict[str, Any]:

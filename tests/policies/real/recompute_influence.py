@@ -243,7 +243,7 @@ def _labels(world: World) -> list[str]:
 
 
 def _quality(dense: Dense, removals: Removals) -> list[dict[str, Any]]:
-    """Coverage, gradient norm, distance to the optimum and overlap across a decade of damping."""
+    """Coverage, gradient norm, distance to the optimum, overlap across a decade of damping, and bounds that hold."""
     size = dense.rows.shape[1]
     gradient, inverse = objective_gradient(dense.world, dense.answers), dense.inverse()
     norm, typical = float(np.linalg.norm(gradient)), float(np.sqrt(removals.plain.mean() / len(dense.rows) ** 2))
@@ -266,6 +266,7 @@ def _quality(dense: Dense, removals: Removals) -> list[dict[str, Any]]:
         ("weight decay", None, _decay(dense)),
         ("form", None, Says()),
         ("overlap across a decade of damping", float(overlap[0]), Says(float(overlap[0]), float(median))),
+        ("self-influence of every record", 0.0, Says(0)),
     ]
     return [{"name": name, "value": value, "text": text} for name, value, text in found]
 
