@@ -27,6 +27,7 @@ from auditkit.result.membership import MembershipBounds, MembershipGroup, Member
 from auditkit.result.outcomes import OutcomeNote, OutcomePart, OutcomeRow
 from auditkit.result.privacy import (
     AttackPart,
+    Baseline,
     Duplicates,
     Exposure,
     PrivacyPart,
@@ -60,6 +61,7 @@ __all__ = [
     "AttributeInference",
     "AttributeTests",
     "AuditResult",
+    "Baseline",
     "BiasAudit",
     "CanaryPart",
     "CategoryRow",
