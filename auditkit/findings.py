@@ -52,6 +52,7 @@ def judge(
     maximum_unknown: float,
     as_of: date,
     adjusted: Adjusted = MappingProxyType({}),
+    confounded: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[tuple[Finding, ...], Conclusion]:
     """Judge every rule and conclude.
 
@@ -63,9 +64,10 @@ def judge(
         maximum_unknown: share of unknown membership above which an attribute cannot be judged.
         as_of: the date of the audit; decides whether a waiver is still active.
         adjusted: the fairness part's adjusted tests of thresholds, where the policy asks for them.
+        confounded: measure -> why its figure is no evidence about the model; a rule on it stays open, by point as well.
     """
     unknown = {on: _unknown_share(groups, on) for on in {group.on for group in groups}}
-    case = _Case(measurements, not_assessed, unknown, maximum_unknown, as_of, adjusted)
+    case = _Case(measurements, not_assessed, unknown, maximum_unknown, as_of, adjusted, confounded)
     findings = tuple(_finding(rule, case) for rule in rules)
     return findings, conclude(findings)
 
@@ -117,6 +119,7 @@ class _Case:
     maximum_unknown: float
     as_of: date
     adjusted: Adjusted
+    confounded: Mapping[str, str]
 
 
 def _finding(rule: Rule, case: _Case) -> Finding:
@@ -126,6 +129,8 @@ def _finding(rule: Rule, case: _Case) -> Finding:
     if share > case.maximum_unknown:
         reason = f"membership is unknown for {said} of the records; the policy allows {case.maximum_unknown:.1%}"
         verdicts = [_open(m, rule, reason) for m in rows]
+    elif rule.measure in case.confounded:
+        verdicts = [_no_evidence(m, rule, case.confounded[rule.measure]) for m in rows]
     else:
         verdicts = [_group_verdict(m, rule, case.adjusted) for m in rows]
     verdict, reason = _combine(rule, verdicts, case.not_assessed)
@@ -196,6 +201,11 @@ def _open(row: Measurement, rule: Rule, reason: str) -> GroupVerdict:
         estimate=estimate, side=side,
         needed_n=needed(estimate=estimate, threshold=rule.threshold, scale=SCALES.get(row.unit, "points")),
     )  # fmt: skip
+
+
+def _no_evidence(row: Measurement, rule: Rule, reason: str) -> GroupVerdict:
+    """Insufficient evidence that more records of the same kind would not mend."""
+    return _open(row, rule, row.estimate.withheld or reason).model_copy(update={"needed_n": None})
 
 
 def _combine(

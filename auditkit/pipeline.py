@@ -20,6 +20,7 @@ from auditkit.fairness.comparison.audited import with_models
 from auditkit.fairness.references import with_references
 from auditkit.pieces import Keep, Nothing
 from auditkit.preflight import Prepared
+from auditkit.privacy.baseline import confounded
 from auditkit.processes import ALONE, Processes
 from auditkit.release.door import Beside, released, sealed
 from auditkit.release.guard import Guarded, Parts
@@ -143,6 +144,7 @@ def run_audit(
         measurements=(*model.measurements, *fair.judged, *private.measurements),
         groups=fair.counted,
         adjusted=adjusted_by_threshold(fair.tests),
+        confounded=confounded(private.baseline),
         not_assessed=_not_assessed(fair, private),
         maximum_unknown=policy.fairness.maximum_unknown,
         as_of=as_of,

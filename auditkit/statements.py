@@ -154,9 +154,16 @@ def limits(
     if traced.status == "assessed":
         found.append(Fact(name="Influence is a prediction", value=INFLUENCE))
     found += _fidelity(traced, policy.influence.fidelity_floor)
+    if private.baseline is not None and private.baseline.differs:
+        found.append(Fact(name="The reserve differs from the training records", value=_upper(private.baseline.reason)))
     if private.status == "assessed" and (private.exposure is None or private.exposure.status != "assessed"):
         found.append(Fact(name="Membership risk not calibrated", value=NOT_CALIBRATED))
     return tuple(found)
+
+
+def _upper(reason: str) -> str:
+    """A reason as a sentence."""
+    return f"{reason[:1].upper()}{reason[1:]}."
 
 
 def _fidelity(traced: InfluencePart, floor: float) -> tuple[Fact, ...]:

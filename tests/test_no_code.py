@@ -54,7 +54,10 @@ def test_check_says_whose_code_runs(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_a_stored_model_and_recorded_decisions_run_no_code(tmp_path: Path) -> None:
-    models = {"stored": "{adapter: tabular, path: model, training: {l2: 0.003}}", "recorded": "{adapter: predictions, decision: repaid}"}
+    models = {
+        "stored": "{adapter: tabular, path: model, training: {l2: 0.003}}",
+        "recorded": "{adapter: predictions, decision: repaid}",
+    }
     for name, model in models.items():
         folder = tmp_path / name
         folder.mkdir()

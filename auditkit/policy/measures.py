@@ -131,6 +131,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "privacy.calibrated_auc": _auc("the calibrated-loss attack"),
     "privacy.quantile_auc": _auc("the quantile-regression attack"),
     "privacy.trace_auc": _auc("the loss-trace attack"),
+    "privacy.baseline_auc": _auc("the baseline that never asks the model"),
     "privacy.epsilon_lower_bound": _epsilon("the audited model"),
     "privacy.recipe_epsilon_lower_bound": _epsilon("the recipe, on held-out retrained models"),
     "privacy.canary_epsilon_lower_bound": _epsilon("the recipe, by inserted canaries"),

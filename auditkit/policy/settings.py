@@ -147,8 +147,9 @@ class PrivacySettings(Section):
     """Delta at which lower limits of epsilon are stated; with `claimed`, the claimed delta stands in its place."""
     canaries: Annotated[int, Field(ge=0, le=100_000)] = 0
     """Made-up records inserted by coin into one retraining, for a lower limit of epsilon; 0 is none."""
-    guesses: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """Share of the canaries whose insertion is guessed, half of them in and half out; stated before measuring."""
+    guesses: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = "auto"
+    """Share of the canaries whose insertion is guessed, half of them in and half out, stated before measuring; `auto`
+    looks at several shares, up to all canaries, each at its part of the level."""
     claimed: Claimed | None = None
     """A claim of differential privacy made for the model, held against the measured lower limits."""
 

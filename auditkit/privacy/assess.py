@@ -12,10 +12,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from auditkit.policy.schema import Deployment, PrivacySettings
-from auditkit.privacy import attribute_inference, bounds, duplicates, exposure, gap, screen, screen_quality, structure
+from auditkit.privacy import (
+    attribute_inference,
+    baseline,
+    bounds,
+    duplicates,
+    exposure,
+    gap,
+    screen,
+    screen_quality,
+    structure,
+)
 from auditkit.privacy.account import NOTHING_AROUND, Around, account
 from auditkit.privacy.clustered import repeats
 from auditkit.privacy.describing import describe
+from auditkit.privacy.epsilon import AUDITED
 from auditkit.privacy.membership import Retrained
 from auditkit.privacy.one_run import Planted, planted_arrays
 from auditkit.privacy.rankings import NOTHING_TRACED, Traced, rankings
@@ -94,8 +105,9 @@ def assess(given: Given) -> Part:
     Returns:
         The public part, and restricted arrays by name: `screen_rank` [N] int64, `screen_flag` [N] bool,
         `duplicate_cluster` [N] int64, `attack_setting_half` [K] bool, `<attack>_train` [N] and
-        `<attack>_reserve` [K] of each attack but the plain one, `risk`,
-        `risk_low`, `membership_p`, `membership_p_at_risk`, `exposed_flag` and `person_risk` [N], as far as they
+        `<attack>_reserve` [K] of each attack but the plain one, `baseline_train` [N] and `baseline_reserve` [K] (NaN
+        where not measured), `risk`, `risk_low`, `membership_p`, `membership_p_at_risk`, `exposed_flag` and
+        `person_risk` [N], as far as they
         exist. Sample weights play no part.
 
     Raises:
@@ -113,11 +125,12 @@ class _Run:
 
     def answer(self) -> Part:
         generator = self.given.generator
-        (for_risk,) = generator.spawn(1)
+        for_risk, for_baseline = generator.spawn(2)
         draws = self.attacked, self.exposed(for_risk), self.found  # in this order: they draw from one generator
+        without = self._baseline(for_baseline)
         ranked, screen_part = self._ranked(draws[1])
-        arrays = restricted(self.screened, self.found, self.attacked) | exposure.arrays(draws[1])
-        part = self._part(draws[1], screen_part)
+        arrays = restricted(self.screened, self.found, self.attacked) | exposure.arrays(draws[1]) | without.arrays
+        part = self._part(draws[1], screen_part, without)
         return part, arrays | {**self.guessed.arrays, **ranking_arrays(ranked), **planted_arrays(self.given.planted)}
 
     @cached_property
@@ -164,6 +177,19 @@ class _Run:
             ),
             course=None if course is None else course.loss, no_course=given.traced.no_course,
             level=given.level, minimum=given.minimum_cell,
+        )  # fmt: skip
+
+    def _baseline(self, generator: np.random.Generator) -> baseline.Measured:
+        """The attack that never asks the model, on the same training records and reserve."""
+        given, attacked = self.given, self.attacked
+        lots = baseline.lots_of(
+            given.features, (given.train_labels, given.reserve_labels), numeric=given.numeric, persons=self.codes
+        )  # fmt: skip
+        resting = (*(row.measure for row in attacked.measurements), AUDITED, exposure.SHARE)
+        return baseline.measured(
+            lots, given.retrained if given.retrained is not None and given.retrained.reserve else None,
+            measures=resting, absent=attacked.reason, level=given.level, minimum=given.minimum_cell,
+            generator=generator,
         )  # fmt: skip
 
     def exposed(self, generator: np.random.Generator) -> Exposed:
@@ -215,7 +241,7 @@ class _Run:
         )  # fmt: skip
         return attribute_inference.infer(given.asked, material, level=given.level, minimum=given.minimum_cell)
 
-    def _part(self, exposed: Exposed, screen_part: Screen) -> PrivacyPart:
+    def _part(self, exposed: Exposed, screen_part: Screen, without: baseline.Measured) -> PrivacyPart:
         given, attacked, found, limits = self.given, self.attacked, self.found, self.limits
         none = attacked.reason
         ran = bounds.ran(
@@ -229,12 +255,13 @@ class _Run:
             status="assessed" if anything else "not-applicable",
             reason=none if anything else NOTHING,
             measurements=(
-                *self._gaps(), *attacked.measurements, *exposure.measurements(exposed),
+                *self._gaps(), *attacked.measurements, without.measurement, *exposure.measurements(exposed),
                 *screen.measurements(screen_part), *bounds.measurements(limits),
             ),
             attack="" if none else ATTACKS[PLAIN].title,
             attack_source="" if none else ATTACKS[PLAIN].source,
-            resolution=attacked.resolution, roc=attacked.roc, attacks=attacked.others, inference=self.guessed.public,
+            resolution=attacked.resolution, roc=attacked.roc, attacks=attacked.others,
+            baseline=without.public, inference=self.guessed.public,
             exposure=exposed.public, structure=self._structure(), screen=screen_part,
             duplicates=None if found is None else found.public, epsilon=limits,
             threat_model=threat_model(given.settings, given.deployment, ran, persons_repeat=self.repeat),

@@ -15,6 +15,7 @@ from typing import Final
 
 from auditkit.policy.settings import Claimed
 from auditkit.privacy.epsilon import Limits, at
+from auditkit.privacy.one_run import canaries_needed
 from auditkit.result import NOT_STATED, ClaimPart, EpsilonBound, Fact, Quality
 
 NEIGHBOURS: Final = {"add-or-remove": "with or without one unit (unbounded)", "replace": "one unit replaced (bounded)"}
@@ -62,7 +63,18 @@ def _row(claim: Claimed, one: Held) -> Quality:
     level = f"{100 * one.bound.bound.level:g} %"
     if value > epsilon:
         return Quality(name=name, value=value, text=f"{says}: contradicted at the level of {level}.", warns=True)
-    return Quality(name=name, value=value, text=f"{says}: not contradicted, which is no proof of the claim.")
+    return Quality(name=name, value=value, text=f"{says}: not contradicted, {_proof(one.bound, epsilon)}.")
+
+
+def _proof(bound: EpsilonBound, epsilon: float) -> str:
+    """What a claim that stands is worth: nothing at all where the canaries could not have contradicted it."""
+    if bound.most is None or bound.most > epsilon:
+        return "which is no proof of the claim"
+    needed = canaries_needed(epsilon, level=bound.bound.level)
+    return (
+        f"and could not have been: so many canaries and guesses show at most {bound.most:.4g}, and a claim of "
+        f"{epsilon:.4g} needs at least {needed:,} canaries"
+    )
 
 
 def _apart(bound: EpsilonBound) -> str:

@@ -61,6 +61,7 @@ TITLES = {
     "privacy.exposed_share": "Share of training records marked as exposed",
     "privacy.lira_auc": "AUC of the likelihood-ratio attack",
     "privacy.lira_offline_auc": "AUC of the offline likelihood-ratio attack",
+    "privacy.baseline_auc": "AUC of the baseline that never asks the model",
     "privacy.rmia_auc": "AUC of the relative-likelihood attack",
     "privacy.calibrated_auc": "AUC of the calibrated-loss attack",
     "privacy.quantile_auc": "AUC of the quantile-regression attack",

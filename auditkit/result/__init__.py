@@ -15,7 +15,7 @@ from auditkit.result.audit import SCHEMA_VERSION, UNJUDGED, AuditResult, parse
 from auditkit.result.comparisons import AttributeTests, GapTest, PairTest, ThresholdTest
 from auditkit.result.control import Conditional, Stratum
 from auditkit.result.discovery import Discovery, Proxies, Proxy, Slice, WorstSlices
-from auditkit.result.epsilon import CanaryPart, ClaimPart, EpsilonBound, EpsilonPart
+from auditkit.result.epsilon import CanaryPart, ClaimPart, EpsilonBound, EpsilonPart, GuessCount
 from auditkit.result.estimate import NOT_STATED, Estimate, Fact, Measurement, Point, Quality, Record, Series, Status
 from auditkit.result.exposed import GapExposure, PersonRisk, SliceExposure, WhoIsExposed
 from auditkit.result.facts import Artifact, DataPart, FrameworkItem, FrameworkPart, ModelPart, SplitFacts, Stamp
@@ -27,6 +27,7 @@ from auditkit.result.membership import MembershipBounds, MembershipGroup, Member
 from auditkit.result.outcomes import OutcomeNote, OutcomePart, OutcomeRow
 from auditkit.result.privacy import (
     AttackPart,
+    Baseline,
     Duplicates,
     Exposure,
     PrivacyPart,
@@ -60,6 +61,7 @@ __all__ = [
     "AttributeInference",
     "AttributeTests",
     "AuditResult",
+    "Baseline",
     "BiasAudit",
     "CanaryPart",
     "CategoryRow",
@@ -90,6 +92,7 @@ __all__ = [
     "GapTest",
     "Group",
     "GroupVerdict",
+    "GuessCount",
     "InferencePart",
     "InfluencePart",
     "Measurement",

@@ -11,7 +11,7 @@ Relation = Literal["replace", "add-or-remove"]
 
 
 class EpsilonBound(Record):
-    """One lower limit of epsilon, at one threshold or number of guesses that was stated beforehand."""
+    """One lower limit of epsilon, at a threshold or at numbers of guesses that were stated beforehand."""
 
     name: str
     """`privacy.epsilon_lower_bound` and the like: the measure that a rule may judge."""
@@ -32,9 +32,22 @@ class EpsilonBound(Record):
     false_positives: Estimate | None = None
     models: int | None = None
     """Retrained models that measured, besides those that the attack and its threshold rest on."""
+    most: float | None = None
+    """The largest limit that so many canaries and guesses could have shown, every guess being right."""
     form: str = ""
     """Which of the two forms gave the limit."""
     assumes: tuple[str, ...] = ()
+
+
+class GuessCount(Record):
+    """One number of guesses that was stated beforehand, and what it shows at its part of the level."""
+
+    guesses: int
+    right: int
+    level: float
+    bound: float
+    most: float
+    """What it would show if every guess were right."""
 
 
 class CanaryPart(Record):
@@ -46,7 +59,10 @@ class CanaryPart(Record):
     """How canaries are made and guessed."""
     canaries: int | None = None
     guesses: int | None = None
+    """Of the number of guesses that gives the limit."""
     right: int | None = None
+    counts: tuple[GuessCount, ...] = ()
+    """Every number of guesses that was looked at."""
     inserted_into: int | None = None
     """Training records that the canaries were put among."""
 

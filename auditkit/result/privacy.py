@@ -94,6 +94,22 @@ class AttackPart(Record):
     roc: Series | None = None
 
 
+class Baseline(Record):
+    """How well training records are told from the reserve without the audited model."""
+
+    status: Status
+    reason: str = ""
+    """Why there is none; or, where the two differ, why no rule is judged on the measures named here."""
+    auc: Estimate
+    """Of the strongest baseline, simultaneous over all."""
+    margin: float
+    """How far above 0.5 the lower limit may lie before the two count as different."""
+    differs: bool = False
+    strongest: str = ""
+    measures: tuple[str, ...] = ()
+    """Measures that rest on training records against the reserve."""
+
+
 class Exposure(Record):
     """Membership risk of records as aggregates: the probability that an optimal attacker guesses membership rightly."""
 
@@ -133,6 +149,8 @@ class PrivacyPart(Record):
     roc: Series | None = None
     attacks: tuple[AttackPart, ...] = ()
     """Further attacks, which need retrained models, the records' features or the course of training."""
+    baseline: Baseline | None = None
+    """The attack that never asks the model, beside which every other one is read."""
     inference: InferencePart | None = None
     exposure: Exposure | None = None
     structure: Structure | None = None

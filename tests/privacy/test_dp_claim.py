@@ -9,6 +9,7 @@ import pytest
 from auditkit.policy.settings import Claimed
 from auditkit.privacy.dp_claim import Held, against, allowed
 from auditkit.privacy.epsilon import Limits
+from auditkit.privacy.one_run import canaries_needed
 from auditkit.result import EpsilonBound, Estimate
 
 
@@ -60,3 +61,17 @@ def test_a_limit_that_was_not_measured_has_no_row_and_points_not_stated_are_said
     stated = {fact.name: (fact.value, fact.stated) for fact in part.points}
     assert stated["Privacy parameters"] == ("epsilon 3, delta 1e-05", True)
     assert stated["Sampling of batches"] == ("Poisson", True) and not stated["Accountant"][1]
+
+
+@pytest.mark.parametrize(("claimed", "most", "short"), [(3.0, 4.4, False), (4.4, 4.4, True), (8.0, 4.4, True)])
+def test_a_claim_that_the_canaries_could_not_have_contradicted_is_told_apart(
+    claimed: float, most: float, short: bool
+) -> None:
+    bound = _bound(2.0, relation="add-or-remove").model_copy(update={"most": most})
+    (row,) = against(_claim(claimed), [Held(bound)]).held
+    assert not row.warns
+    assert ("could not have been" in row.text) is short
+    assert ("no proof of the claim" in row.text) is not short
+    if short:
+        needed = canaries_needed(claimed, level=0.95)
+        assert f"show at most {most:.4g}" in row.text and f"at least {needed:,} canaries" in row.text

@@ -108,6 +108,12 @@ def test_canaries_in_one_run_of_an_overfit_network_show_epsilon_and_of_coins_dea
     record_property("digits: one-run epsilon, 400 canaries, 80 guesses", round(bound.bound.value, 2))
     record_property("digits: right guesses of 80", part.right)
     assert bound.bound.value > 1.0
+    several = bounded(found, share="auto", delta=1e-5, level=0.95, absent="")[0]
+    assert several.bound.value is not None and several.most is not None and bound.most is not None
+    record_property("digits: one-run epsilon, 400 canaries, several numbers of guesses", round(several.bound.value, 2))
+    record_property("digits: most that 80 guesses and several numbers could show", [
+        round(bound.most, 2), round(several.most, 2)])
+    assert several.most > bound.most
     rng = np.random.default_rng(2)
     dealt = [replace(found, inserted=rng.permutation(found.inserted)) for _ in range(100)]
     none = [bounded(one, share=0.2, delta=1e-5, level=0.95, absent="")[0].bound.value == 0 for one in dealt]
@@ -132,7 +138,10 @@ def test_a_network_trained_by_dp_sgd_stays_below_its_epsilon(
     for seed in range(3):
         found, why = plant(subject, prepared.table, 400, label="high", generator=np.random.default_rng(seed))
         assert found is not None, why
-        bounds.append(bounded(found, share=0.2, delta=1e-5, level=0.95, absent="")[0].bound.value or 0.0)
+        bounds += [
+            bounded(found, share=share, delta=1e-5, level=0.95, absent="")[0].bound.value or 0.0
+            for share in (0.2, "auto")
+        ]
     record_property(f"digits: one-run epsilon under DP-SGD at epsilon {epsilon:g}", bounds)
     assert max(bounds) < epsilon
 

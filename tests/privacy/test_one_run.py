@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Literal
+
 import numpy as np
 import pytest
 from scipy import optimize, stats
 
 from auditkit.errors import NumericsError
-from auditkit.privacy.one_run import Planted, bounded, guesses_of, lower_bound, p_value, right_guesses
+from auditkit.privacy.one_run import (
+    SHARES,
+    Planted,
+    bounded,
+    canaries_needed,
+    guesses_of,
+    lower_bound,
+    numbers_of_guesses,
+    p_value,
+    right_guesses,
+)
 from auditkit.subject.types import Floats
 
 LEVEL = 0.95
@@ -112,3 +126,123 @@ def test_without_canaries_the_reason_stands_in_bound_and_part() -> None:
     bound, part = bounded(None, share=0.1, delta=0.0, level=LEVEL, absent="nobody asked")
     assert bound.status == part.status == "not-applicable"
     assert bound.bound.withheld == part.reason == "nobody asked"
+
+
+@cache
+def _limit(canaries: int, guesses: int, right: int, level: float, delta: float = 0.0) -> float:
+    return lower_bound(canaries=canaries, guesses=guesses, right=right, delta=delta, level=level)
+
+
+def _over_numbers(scores: Floats, coins: np.ndarray, numbers: tuple[int, ...], delta: float = 0.0) -> float:
+    """The largest limit over the numbers, each at its part: `looked_at` with the bisection remembered."""
+    m, each = len(scores), 1 - (1 - LEVEL) / len(numbers)
+    return max(_limit(m, r, right_guesses(scores, coins, r), each, delta) for r in numbers)
+
+
+def _answered(epsilon: float, m: int, rng: np.random.Generator) -> tuple[Floats, np.ndarray]:
+    """Coins under randomised response, in an order that does not know which answers are right."""
+    coins = rng.random(m) < 0.5
+    right = rng.random(m) < 1 / (1 + np.exp(-epsilon))
+    return np.where(right, coins, ~coins) + 0.5 * rng.random(m), coins
+
+
+@pytest.mark.parametrize("canaries", [20, 100, 400])
+@pytest.mark.parametrize("epsilon", [0.0, 1.0, 3.0])
+def test_many_numbers_of_guesses_keep_the_level_under_randomised_response(canaries: int, epsilon: float) -> None:
+    rng, repeats = np.random.default_rng(canaries), 400
+    numbers = numbers_of_guesses(canaries, "auto")
+    over = [_over_numbers(*_answered(epsilon, canaries, rng), numbers) > epsilon + 1e-9 for _ in range(repeats)]
+    assert np.mean(over) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / repeats)
+
+
+@pytest.mark.prove
+@pytest.mark.slow
+@pytest.mark.parametrize("guesses", ["auto", 0.1, 0.5, 1.0])
+def test_the_level_holds_over_epsilon_canaries_and_guesses(
+    guesses: float | Literal["auto"], record_property: Callable[[str, Any], None]
+) -> None:
+    """Randomised response, the mechanism that a claim of epsilon allows most to."""
+    repeats, shares = 2_000, {}
+    for m in (20, 50, 200, 400, 1000):
+        numbers = numbers_of_guesses(m, guesses)
+        for epsilon in (0.0, 0.5, 1.0, 2.0, 4.0):
+            rng = np.random.default_rng(m)
+            found = [_over_numbers(*_answered(epsilon, m, rng), numbers) for _ in range(repeats)]
+            shares[f"{m} canaries, epsilon {epsilon:g}"] = float(np.mean(np.array(found) > epsilon + 1e-9))
+    record_property(f"one run, guesses {guesses}: largest share of limits above epsilon", max(shares.values()))
+    record_property(f"one run, guesses {guesses}: share of limits above epsilon", shares)
+    assert max(shares.values()) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / repeats)
+
+
+REMEMBERED: dict[str, Callable[[np.random.Generator, np.ndarray], Floats]] = {
+    "one deviation": lambda rng, coins: coins + rng.normal(size=len(coins)),
+    "three deviations": lambda rng, coins: 3.0 * coins + rng.normal(size=len(coins)),
+    "five deviations": lambda rng, coins: 5.0 * coins + rng.normal(size=len(coins)),
+    "a tenth remembered": lambda rng, coins: (
+        rng.normal(size=len(coins)) + 8.0 * (rng.random(len(coins)) < 0.1) * (2.0 * coins - 1)
+    ),
+    "a third remembered": lambda rng, coins: (
+        rng.normal(size=len(coins)) + 8.0 * (rng.random(len(coins)) < 1 / 3) * (2.0 * coins - 1)
+    ),
+}
+
+
+@pytest.mark.prove
+@pytest.mark.slow
+@pytest.mark.parametrize("canaries", [200, 400, 2000])
+def test_many_numbers_of_guesses_cost_little_and_show_more(
+    canaries: int, record_property: Callable[[str, Any], None]
+) -> None:
+    rng, costs, gains = np.random.default_rng(canaries), [], []
+    for scored in REMEMBERED.values():
+        runs = []
+        for _ in range(40):
+            coins = rng.random(canaries) < 0.5
+            runs.append((scored(rng, coins), coins))
+
+        def mean(numbers: tuple[int, ...], runs: list[tuple[Floats, np.ndarray]] = runs) -> float:
+            return float(np.mean([_over_numbers(*run, numbers) for run in runs]))
+
+        several = mean(numbers_of_guesses(canaries, "auto"))
+        single = [mean(numbers_of_guesses(canaries, share)) for share in (1 / 16, 0.1, 1 / 8, 1 / 4, 1 / 2, 1.0)]
+        costs.append(max(single) - several)
+        gains.append(several - single[1])
+    record_property(f"one run, {canaries} canaries: most lost against the best single number", round(max(costs), 2))
+    record_property(f"one run, {canaries} canaries: least and most gained against a tenth", np.round(
+        [min(gains), max(gains)], 2).tolist())
+    assert max(costs) < 0.6 and max(gains) > 1.0
+
+
+@pytest.mark.parametrize(
+    ("canaries", "share"), [(400, 0.1), (20, "auto"), (20, 1.0), (100, "auto"), (400, "auto"), (2000, "auto"), (64, 0.5)]
+)
+def test_the_most_that_could_be_shown_is_printed_and_reached_by_right_guesses_alone(
+    canaries: int, share: float | Literal["auto"]
+) -> None:
+    coins = np.random.default_rng(canaries).permutation(np.arange(canaries) < canaries // 2)
+    for scores, right in ((coins + 0.0, True), (coins * -1.0, False)):
+        bound, part = bounded(Planted(scores, coins, among=9, rule=""), share=share, delta=0.0, level=LEVEL, absent="")
+        # q^r = the level's part of the error.
+        part_of_error = 0.05 / len(part.counts)
+        closed = max(-np.log(part_of_error ** (-1 / count.guesses) - 1) for count in part.counts)
+        assert bound.most == pytest.approx(closed, abs=1e-9)
+        assert (bound.bound.value == pytest.approx(bound.most)) is right
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 1.0, 2.0, 4.0, 8.0])
+def test_the_canaries_that_a_claim_needs_are_the_fewest_that_could_contradict_it(epsilon: float) -> None:
+    needed = canaries_needed(epsilon, level=LEVEL)
+    each = 1 - (1 - LEVEL) / len(SHARES)
+    assert _limit(needed, needed, needed, each) > epsilon
+    assert _limit(needed - 1, needed - 1, needed - 1, each) <= epsilon
+
+
+@pytest.mark.parametrize(
+    ("canaries", "numbers"),
+    [
+        (1, (0,)), (7, (6,)), (20, (20,)), (64, (16, 32, 64)), (400, (24, 50, 100, 200, 400)),
+        (2000, (124, 250, 500, 1000, 2000)),
+    ],
+)
+def test_numbers_of_guesses_depend_on_the_number_of_canaries_alone(canaries: int, numbers: tuple[int, ...]) -> None:
+    assert numbers_of_guesses(canaries, "auto") == numbers

@@ -11,6 +11,7 @@ from auditkit.result import (
     EpsilonPart,
     Estimate,
     Fact,
+    GuessCount,
     Measurement,
     Quality,
     ThreatRow,
@@ -38,11 +39,15 @@ def limited(*, claim: bool) -> AuditResult:
         _bound("recipe_epsilon_lower_bound", "Held-out models", None, status="not-applicable",
                reason="no models were retrained", bound=WITHHELD),
         _bound("canary_epsilon_lower_bound", "By canaries", 1.816, relation="add-or-remove", true_positives=None,
-               false_positives=None),
+               false_positives=None, most=3.1),
     )  # fmt: skip
     canaries = CanaryPart(
-        status="assessed", rule="made-up records", canaries=200, guesses=20, right=19, inserted_into=4321
-    )
+        status="assessed", rule="made-up records", canaries=200, guesses=20, right=19, inserted_into=4321,
+        counts=(
+            GuessCount(guesses=20, right=19, level=0.975, bound=1.816, most=2.2),
+            GuessCount(guesses=200, right=120, level=0.975, bound=0.1, most=3.1),
+        ),
+    )  # fmt: skip
     stated = ClaimPart(
         epsilon=1.0, delta=1e-5, unit="record", neighbours="add-or-remove",
         points=(Fact(name="Accountant", value="not stated", stated=False),),
@@ -72,6 +77,8 @@ def test_limits_say_what_they_tell_apart_what_they_assume_and_what_a_zero_shows(
     assert "The audited model assumes: Records are alike." in text
     assert "A limit of 0 shows nothing" in text and "(The audited model)" in text
     assert "Canaries 200, put among 4,321 training records; guesses stated beforehand 20, right 19." in text
+    assert "20 19 1.82 2.20" in text and "200 120 0.100 3.10" in text
+    assert "could have shown, every guess being right, is 3.10." in text and "far larger" not in text
     assert "claim of differential privacy against" not in text
 
 
@@ -91,3 +98,13 @@ def test_limits_stand_in_their_own_table_only_and_attacks_say_whether_they_were_
 
 def test_without_limits_there_is_no_such_part() -> None:
     assert b"privacy-epsilon" not in render(full())
+
+
+def test_a_limit_that_is_the_most_that_could_be_shown_says_so() -> None:
+    result = limited(claim=False)
+    part = result.privacy.epsilon
+    assert part is not None
+    bounds = tuple(b.model_copy(update={"most": 1.816}) if b.most is not None else b for b in part.bounds)
+    privacy = result.privacy.model_copy(update={"epsilon": part.model_copy(update={"bounds": bounds})})
+    text = said(result.model_copy(update={"privacy": privacy}))
+    assert "every guess was right, and epsilon may be far larger. More canaries would show more." in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from auditkit.report import wording
 from auditkit.report.book import Book, Cell, Column, Row, Table, estimate_cell
-from auditkit.result import ClaimPart, EpsilonBound, EpsilonPart, Estimate, ThreatRow
+from auditkit.result import CanaryPart, ClaimPart, EpsilonBound, EpsilonPart, Estimate, ThreatRow
 
 EACH = "Each limit holds at its own level; all together hold at a lower one."
 RELATIONS = {
@@ -18,11 +18,16 @@ RELATIONS = {
 def view(book: Book, part: EpsilonPart) -> dict[str, object]:
     """The table of limits, what they assume, the canaries, and the claim."""
     measured = [bound for bound in part.bounds if bound.status == "assessed"]
+    canaries = part.canaries if part.canaries is not None and part.canaries.status == "assessed" else None
+    most = next((bound for bound in measured if bound.most is not None), None)
     return {
         "table": _bounds(book, part.bounds) if measured else None,
         "absent": [bound for bound in part.bounds if bound.status != "assessed"],
         "assumes": [(bound.title, bound.assumes) for bound in measured],
-        "canaries": part.canaries if part.canaries is not None and part.canaries.status == "assessed" else None,
+        "canaries": canaries,
+        "counts": _counts(book, canaries) if canaries is not None and len(canaries.counts) > 1 else None,
+        "most": None if most is None or most.most is None else wording.value(most.most, "score"),
+        "at_most": most is not None and most.bound.value is not None and most.bound.value >= (most.most or 0.0),
         "nothing": [bound.title for bound in measured if bound.bound.value == 0],
         "claim": part.claim,
         "points": () if part.claim is None else part.claim.points,
@@ -63,6 +68,23 @@ def _bounds(book: Book, bounds: tuple[EpsilonBound, ...]) -> Table:
         Column("True-positive rate", numeric=True), Column("False-positive rate", numeric=True),
     )  # fmt: skip
     return book.table("Lower limits of epsilon", columns, rows, notes=_notes(bounds), sortable=False)
+
+
+def _counts(book: Book, part: CanaryPart) -> Table:
+    """Every number of guesses that was looked at, and what it shows."""
+    rows = [
+        Row((
+            Cell(f"{count.guesses:,}"), Cell(f"{count.right:,}"), Cell(wording.value(count.bound, "score")),
+            Cell(wording.value(count.most, "score")),
+        ))
+        for count in part.counts
+    ]  # fmt: skip
+    columns = (
+        Column("Guesses", numeric=True), Column("Right", numeric=True), Column("Epsilon is at least", numeric=True),
+        Column("At most, all being right", numeric=True),
+    )  # fmt: skip
+    notes = [f"Each number of guesses at a level of {100 * part.counts[0].level:g} %; the largest limit stands."]
+    return book.table("Canaries by number of guesses", columns, rows, notes=notes, sortable=False, annex=True)
 
 
 def _apart(bound: EpsilonBound) -> str:

@@ -16,6 +16,7 @@ from auditkit.run import run, train
 from tests.policies.real.claims import Says, by_key, complaints
 from tests.policies.real.prepare import Rows, prepare
 from tests.policies.real.recompute_attacks import FURTHER, expected_further, rankings
+from tests.policies.real.recompute_baseline import expected_baseline
 from tests.policies.real.recompute_comparisons import add_inference, keyed_tests
 from tests.policies.real.recompute_control import add_conditional, keyed_conditional
 from tests.policies.real.recompute_data import (
@@ -197,7 +198,11 @@ def _privacy(audited: Audited) -> dict[str, Any]:
         rows |= {f"{name} /  / ": {"estimate": nothing} for name in plain}
         rows |= expected_exposure(None, audited.world, None, {})[0]
         limits, epsilon = expected_epsilon(None, None, None)
-        return {"measurements": rows | limits, "screen": {"rule": Says(3.5)}, "epsilon": epsilon}
+        without, baseline = expected_baseline(None, None, "")
+        return {
+            "measurements": rows | limits | without, "screen": {"rule": Says(3.5)}, "epsilon": epsilon,
+            "baseline": baseline,
+        }  # fmt: skip
     half = audited.restricted("attack_setting_half")
     found = expected_attack(audited.world, audited.answers, half)
     measured, attacks, exposed, exposure = _membership(audited, half)
@@ -212,6 +217,11 @@ def _privacy(audited: Audited) -> dict[str, Any]:
     found["structure"] = expected_structure(audited.world, audited.answers, freedom)
     limits, found["epsilon"] = _epsilon(audited, half)
     rows |= limits | {f"{name} /  / ": row for name, row in expected_strongest(_tested(audited)).items()}
+    without, found["baseline"] = expected_baseline(
+        _kept_scores(audited, "baseline"), read_pool(audited.world, audited.folder / "restricted"),
+        audited.document["privacy"]["baseline"]["strongest"],
+    )  # fmt: skip
+    rows |= without
     out = found | {"duplicates": expected_duplicates(audited.world)}
     if audited.answers.weights:
         screen = expected_screen(audited.world, audited.removals.own)

@@ -17,7 +17,8 @@ from tests.policies.real.recompute_membership import Pool, smyth
 from tests.policies.real.recompute_rates import banded, entry, exact_limits
 from tests.policies.real.recompute_strongest import EXPECTED
 
-AIMED, DELTA, FEWEST, SHARE = 0.01, 1e-5, 8, 0.1
+AIMED, DELTA, FEWEST, LEAST = 0.01, 1e-5, 8, 16
+SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
 NAMES = (
     "privacy.epsilon_lower_bound", "privacy.recipe_epsilon_lower_bound", "privacy.canary_epsilon_lower_bound",
 )  # fmt: skip
@@ -44,39 +45,60 @@ def expected_epsilon(
     }  # fmt: skip
     whole = dict(nothing) if scores is None or half is None else nothing | _audited(*scores, half)
     again = dict(nothing) if pool is None else nothing | _recipe(pool)
+    nothing |= {"most": None}
     canary = nothing | {"aimed_fpr": None, "reason": Says(0), "bound": entry(level=LEVEL, withheld=Says(0))}
-    part: dict[str, Any] = dict.fromkeys(("canaries", "guesses", "right", "inserted_into")) | {"reason": Says(0)}
+    part: dict[str, Any] = dict.fromkeys(("canaries", "guesses", "right", "inserted_into"))
+    part |= {"reason": Says(0), "counts": []}
     if planted is not None:
         score, coins, among = planted
-        right = _right(score, coins)
-        value = _one_run(len(score), right)
-        canary |= {"reason": "", "bound": entry(value, value, level=LEVEL, n=among)}
-        part = {"canaries": len(score), "guesses": _guesses(score), "right": right, "inserted_into": among}
+        counts = _counts(score, coins)
+        best = max(counts, key=lambda count: _least(count["bound"]))
+        value, most = best["bound"], max((count["most"] for count in counts), key=_least)
+        bound = entry(value, value, level=LEVEL, n=among, method=Says(len(counts)))
+        canary |= {"reason": "", "bound": bound, "most": most}
+        part = {"canaries": len(score), "guesses": best["guesses"], "right": best["right"], "counts": counts}
+        part |= {"inserted_into": among}
     bounds = [row | {"name": name} for row, name in zip((whole, again, canary), NAMES, strict=True)]
     rows = {f"{row['name']} /  / ": {"estimate": row["bound"]} for row in bounds}
     return rows, {"bounds": bounds, "canaries": part, "claim": None if claimed is None else _claim(claimed, bounds)}
 
 
-def _guesses(score: Floats) -> int:
-    return 2 * round(SHARE * len(score) / 2)
+def _counts(score: Floats, coins: Mask) -> list[dict[str, Any]]:
+    """Each number of guesses, at its part of the error."""
+    m = len(score)
+    numbers = sorted({2 * round(share * m / 2) for share in SHARES if 2 * round(share * m / 2) >= LEAST})
+    level, found = 1 - (1 - LEVEL) / len(numbers), []
+    for r in numbers:
+        right = _right(score, coins, r)
+        bound, most = _one_run(m, r, right, level), _one_run(m, r, r, level)
+        found.append({"guesses": r, "right": right, "level": level, "bound": bound, "most": most})
+    return found
 
 
-def _right(score: Floats, coins: Mask) -> int:
+def _least(value: float | Near) -> float:
+    return value.low if isinstance(value, Near) else value
+
+
+def _right(score: Floats, coins: Mask, guesses: int) -> int:
     """Highest scores guessed in, lowest guessed out."""
-    half, ranked = _guesses(score) // 2, coins[np.lexsort((np.arange(len(score)), -score))]
+    half, ranked = guesses // 2, coins[np.lexsort((np.arange(len(score)), -score))]
     return int(ranked[:half].sum() + half - ranked[-half:].sum())
 
 
-def _one_run(m: int, right: int) -> float | Near:
+def _one_run(m: int, r: int, right: int, level: float) -> float | Near:
     """The epsilon at which the theorem's bound reaches what the level leaves, by another root finder."""
-    r = 2 * round(SHARE * m / 2)
 
     def excess(epsilon: float) -> float:
         law = stats.binom(r, special.expit(epsilon))
         more = max((law.cdf(right - 1) - law.cdf(right - 1 - i)) / i for i in range(1, right + 1))
-        return float(law.sf(right - 1) + 2 * m * DELTA * more - (1 - LEVEL))
+        return float(law.sf(right - 1) + 2 * m * DELTA * more - (1 - level))
 
     return 0.0 if excess(0.0) >= 0 else about(optimize.brentq(excess, 0, 50, xtol=1e-13), 1e-9)
+
+
+def _needed(epsilon: float) -> int:
+    """Canaries that, all guessed rightly, contradict a claim of this epsilon at one part of the error."""
+    return math.floor(math.log((1 - LEVEL) / len(SHARES)) / math.log(special.expit(epsilon))) + 1
 
 
 def _claim(claimed: dict[str, Any], bounds: list[dict[str, Any]]) -> dict[str, Any]:
@@ -93,7 +115,9 @@ def _claim(claimed: dict[str, Any], bounds: list[dict[str, Any]]) -> dict[str, A
             value = _larger(row["true_positives"]["low"], row["false_positives"]["high"], wider)
         limit, at = (epsilon, delta) if canary else (2 * epsilon, wider)
         least = value.low if isinstance(value, Near) else value
-        text = Says(limit, about(at, 1e-7), LEVEL)
+        most = row["most"]
+        short = [] if most is None or _least(most) > limit else [most, limit, _needed(limit)]
+        text = Says(limit, about(at, 1e-7), LEVEL, *short)
         held.append({"value": value, "text": text, "warns": least > limit})
     points = [{"value": Says(epsilon, delta) if k == 0 else UNCLAIMED} for k in range(6)]
     return {"epsilon": epsilon, "delta": delta, "points": points, "held": held}

@@ -79,17 +79,21 @@ def _accuracy_gap(world: World, answers: Answers) -> dict[str, Any]:
 
 
 def _auc(members: Floats, others: Floats) -> dict[str, Any]:
+    return area(members, others, LEVEL)
+
+
+def area(members: Floats, others: Floats, level: float) -> dict[str, Any]:
     """AUC by scikit-learn, DeLong's variance from the placements of every record, interval on the logit scale."""
     truth = np.r_[np.ones(len(members)), np.zeros(len(others))]
-    area = float(roc_auc_score(truth, np.r_[members, others]))
+    value = float(roc_auc_score(truth, np.r_[members, others]))
     ordered, others_ordered = np.sort(members), np.sort(others)
     beats = (np.searchsorted(others_ordered, members) + np.searchsorted(others_ordered, members, "right")) / 2
     beaten = len(members) - (np.searchsorted(ordered, others) + np.searchsorted(ordered, others, "right")) / 2
     variance = np.var(beats / len(others), ddof=1) / len(members)
     variance += np.var(beaten / len(members), ddof=1) / len(others)
-    half = stats.norm.ppf(0.5 + LEVEL / 2) * math.sqrt(variance) / (area * (1 - area))
-    low, high = expit(logit(area) - half), expit(logit(area) + half)
-    return entry(area, float(low), float(high), level=LEVEL, n=len(truth))
+    half = stats.norm.ppf(0.5 + level / 2) * math.sqrt(variance) / (value * (1 - value))
+    low, high = expit(logit(value) - half), expit(logit(value) + half)
+    return entry(value, float(low), float(high), level=level, n=len(truth))
 
 
 def curve_complaints(points: Sequence[dict[str, Any]], members: Floats, others: Floats) -> list[str]:
