@@ -164,7 +164,9 @@ def bind(estimator: Any, policy: Policy, table: Table) -> Subject:
             raise ModelError(Complaint(message, WHERE))
         estimator = seeded(estimator, torch.Generator().manual_seed(policy.seed), only_unset=True)
         frame = view_of(views, table, rows)
-        fit(estimator, frame[list(columns)], table.label[rows], None if weight is None else table.weights[rows])
+        names = {str(name): name for name in frame.columns}
+        features = frame[[names[column] for column in columns]]
+        fit(estimator, features, table.label[rows], None if weight is None else table.weights[rows])
     favourable, classes = _favourable(estimator, policy, table, views, fitted_here=unfitted)
     bound = Bound(
         estimator, columns, _named(estimator), classes, favourable, policy.model.threshold, weight, unfitted,
@@ -173,7 +175,8 @@ def bind(estimator: Any, policy: Policy, table: Table) -> Subject:
     bound, reading = _as_its_owner(bound, policy, table, recorded, Reading(stated, views))
     frame = view_of(reading.views, table, table.rows("evaluation"))
     subject = replace(
-        _subject(bound, frame, _class_in_words(bound, policy)), views=reading.views,
+        _subject(bound, frame, _class_in_words(bound, policy), known=frozenset(map(str, table.frame.columns))),
+        views=reading.views,
         checks=(*reading.checks, *_threshold_check(bound, frame)),
     )  # fmt: skip
     hold_against_owner(subject, table, reading.stated, bound.decide)
@@ -226,8 +229,13 @@ def _class_in_words(bound: Bound, policy: Policy) -> str:
     return bound.classes[bound.favourable]
 
 
-def _subject(bound: Bound, frame: pd.DataFrame, said_class: str) -> Subject:
-    """The subject; its digest is that of its answers on `frame`, for estimators have no common form of weights."""
+def _subject(
+    bound: Bound, frame: pd.DataFrame, said_class: str, *, known: frozenset[str] | None = None
+) -> Subject:
+    """The subject; its digest is that of its answers on `frame`, for estimators have no common form of weights.
+
+    `known` are the columns of the table; one that pandas alone has (`Unnamed: 0`) is left out of what is compared.
+    """
     score = bound.score(frame).astype(np.float64)
     trainable = callable(getattr(bound.estimator, "fit", None)) and hasattr(bound.estimator, "get_params")
     by_itself = bound.threshold is None and bound.predicts
@@ -240,7 +248,7 @@ def _subject(bound: Bound, frame: pd.DataFrame, said_class: str) -> Subject:
         score=bound.score,
         decide=bound.decide,
         loss=bound.loss,
-        features=bound.columns,
+        features=bound.columns if known is None else tuple(c for c in bound.columns if c in known),
         no_gradient_reason=REASON,
         train=partial(_retrain, bound, said_class=said_class) if trainable else None,
         work=partial(operations, bound.estimator, len(bound.columns)) if trainable else None,
