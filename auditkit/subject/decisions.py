@@ -60,7 +60,7 @@ def precision_of(score: NDArray[np.floating[Any]]) -> str:
         return "float32" if np.array_equal(score.astype(np.float32), score, equal_nan=True) else "float64"
 
 
-def in_own_precision(score: Floats) -> NDArray[np.floating[Any]]:
+def native_precision(score: Floats) -> NDArray[np.floating[Any]]:
     """Scores as the numbers that row filters compare: float32 where they are float32 numbers throughout.
 
     A filter `score >= 0.7` then passes the records that a threshold of 0.7 decides for.

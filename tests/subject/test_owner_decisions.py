@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -23,7 +24,7 @@ from sklearn.tree import DecisionTreeClassifier
 import auditkit
 from auditkit.errors import AuditError, ModelError
 from auditkit.policy.load import from_mapping
-from auditkit.subject.echo import hold_against_owner
+from auditkit.subject.echo import echo_decisions
 from auditkit.subject.inputs import inputs
 from auditkit.subject.open import bring
 from auditkit.subject.predict import predict
@@ -377,7 +378,7 @@ def test_another_view_of_the_data_is_found_by_the_echo(kind: str, changed: Any, 
     subject = bring(model, stated, table)
     views = {split: view.assign(c=view["c"].astype(changed)) for split, view in subject.views.items()}
     with pytest.raises(ModelError, match=rf"\d+ of 150 evaluation records are decided otherwise .*c \({types}\)"):
-        hold_against_owner(replace(subject, views=views), table, NOTHING_STATED, subject.decide)
+        echo_decisions(replace(subject, views=views), table, NOTHING_STATED, subject.decide)
 
 
 # Refits.
@@ -503,6 +504,45 @@ def test_the_favourable_class_is_found_however_the_label_is_written(
     classes = own["evaluation"]["y"][good["evaluation"]].unique()
     expected = model.predict(own["evaluation"][owners.FEATURES]) == classes[0]
     np.testing.assert_array_equal(decided(subject, table), expected)
+
+
+class Counting(BaseEstimator):
+    """A first step of the owner's own: it takes frames and keeps only how many features it was fitted on."""
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> Any:
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X: pd.DataFrame) -> np.ndarray:
+        return np.column_stack([X["c"].map(str) == "1", X["x"]]).astype(float)
+
+
+class Weights:
+    """A formula of the owner's own on an array, which says nothing of itself."""
+
+    classes_ = (0, 1)
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        p = 1 / (1 + np.exp(-(2 * X[:, 0].astype(float) - 4 + 3 * X[:, 1].astype(float))))
+        return np.column_stack([1 - p, p])
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return (self.predict_proba(X)[:, 1] >= 0.6).astype(int)
+
+
+@pytest.mark.parametrize("kind", ["int", "text-digits", "category"])
+def test_a_model_that_names_no_columns_is_given_what_it_takes(kind: str) -> None:
+    frames = {"train": owners.frame(kind, N, 1), "evaluation": owners.frame(kind, N, 2)}
+    rows = frames["evaluation"][owners.FEATURES]
+    pipeline = make_pipeline(Counting(), LogisticRegression())
+    pipeline.fit(frames["train"][owners.FEATURES], frames["train"]["y"])
+    found = through_frames(pipeline, frames, numeric=["x"], categorical=["c"]).decision
+    np.testing.assert_array_equal(found, pipeline.predict(rows))
+    found = through_frames(Weights(), frames, numeric=["c", "x"]).decision
+    np.testing.assert_array_equal(found, Weights().predict(rows.to_numpy()))
+    # Two lists do not say its order, and it fits these labels about as well in the other one.
+    with pytest.raises(ModelError, match=r"another order or form: 'x', 'c' or 'c', 'x'; list all its"):
+        through_frames(Weights(), frames, numeric=["x"], categorical=["c"])
 
 
 @pytest.mark.parametrize("kind", ["category", "nullable", "decimal", "bins", "mixed"])
