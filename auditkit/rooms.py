@@ -38,7 +38,7 @@ from auditkit.remedies.people import people_of
 from auditkit.result import Discovery, FairnessPart, InfluencePart, PrivacyPart, RemediesPart, StatutoryPart
 from auditkit.subject import trajectory
 from auditkit.subject.persons import person_codes
-from auditkit.subject.predict import decided
+from auditkit.subject.predict import decide_rows
 from auditkit.subject.slices import on_training
 from auditkit.subject.substitution import guessed
 from auditkit.subject.types import Floats, Grouping, Predictions, Slice, Split, Subject, Table
@@ -157,7 +157,7 @@ def privacy(
     features = list(subject.features)
     decisions: Floats | None = None
     if len(train) and subject.score is not None:
-        _, decisions = decided(subject, table, train)
+        _, decisions = decide_rows(subject, table, train)
     given = privacy_room.Given(
         predictions=predictions,
         train_labels=table.label[train] if len(train) else None,
@@ -192,7 +192,7 @@ def around(
 ) -> Around:  # fmt: skip
     """Slices of the training records, effects on gaps as far as they may be relied on, and the model's size."""
     train = table.rows("train")
-    asked = decided(subject, table, train)[0] if len(train) and subject.score is not None else None
+    asked = decide_rows(subject, table, train)[0] if len(train) and subject.score is not None else None
     pieces = [Piece(*found) for found in on_training(policy, table, decisions, asked)] if len(train) else []
     values = {row.name: row.value for row in attributed.slices if row.kind == "gap" and row.value is not None}
     gaps = Gaps(reason=attributed.reason or NO_GAPS)

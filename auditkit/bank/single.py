@@ -61,6 +61,6 @@ def _answers(
     if again.loss is None or again.score is None:
         raise ModelError("the retrained model gives no scores")
     # Asked of the same frames as the audited model.
-    again = replace(again, views=subject.views, asked_whole=subject.asked_whole)
+    again = replace(again, views=subject.views, whole_split=subject.whole_split)
     loss, score = torch.from_numpy(losses(again, table, asked)), torch.from_numpy(scores(again, table, asked))
     return {_DIVERGED: torch.tensor(False), "loss": loss, "score": score}

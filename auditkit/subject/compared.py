@@ -9,7 +9,7 @@ from pathlib import Path
 from auditkit.errors import Complaint, DataError, ModelError
 from auditkit.policy.compare import ComparedRule
 from auditkit.policy.schema import Model, Policy
-from auditkit.subject.predict import decided
+from auditkit.subject.predict import decide_rows
 from auditkit.subject.types import Floats, Subject, Table
 from auditkit.subject.values import closest, listing
 
@@ -52,7 +52,7 @@ def open_compared(policy: Policy, table: Table, base: Path, locate: Locate) -> d
 
 def _asked(subject: Subject, table: Table) -> Compared:
     """The decisions, by the score where there is one, as the audited model's are made."""
-    _, decision = decided(subject, table, table.rows("evaluation"))
+    _, decision = decide_rows(subject, table, table.rows("evaluation"))
     return Compared(decision, subject.kind, subject.threshold, subject.digest)
 
 

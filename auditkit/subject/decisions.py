@@ -60,6 +60,14 @@ def precision_of(score: NDArray[np.floating[Any]]) -> str:
         return "float32" if np.array_equal(score.astype(np.float32), score, equal_nan=True) else "float64"
 
 
+def native_precision(score: Floats) -> NDArray[np.floating[Any]]:
+    """Scores as the numbers that row filters compare: float32 where they are float32 numbers throughout.
+
+    A filter `score >= 0.7` then passes the records that a threshold of 0.7 decides for.
+    """
+    return score.astype(np.float32) if precision_of(score) == "float32" else score
+
+
 def decisions_at(score: NDArray[np.floating[Any]], threshold: float, *, precision: str | None = None) -> Floats:
     """Decisions, 1.0 where a score is at least the threshold and 0.0 elsewhere (also where it is NaN); same shape.
 

@@ -21,7 +21,7 @@ from auditkit.subject.values import listing
 from auditkit.subject.views import sample
 
 
-def hold_against_owner(
+def echo_decisions(
     subject: Subject, table: Table, stated: Statements, decide: Callable[[pd.DataFrame], Floats]
 ) -> None:
     """Compare decisions on a sample of the evaluation rows.

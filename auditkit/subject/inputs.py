@@ -59,7 +59,7 @@ def ask(question: Question, subject: Subject, table: Table, rows: Ints, what: st
     found, places = [np.zeros(0, dtype=np.float16)], [np.zeros(0, dtype=np.int64)]
     whole = np.arange(len(rows))
     for at in [at for _, at, _ in _by_split(table, rows)] if subject.views else [whole]:
-        step = max(1, len(at)) if subject.asked_whole else BATCH
+        step = max(1, len(at)) if subject.whole_split else BATCH
         for start in range(0, len(at), step):
             part = at[start : start + step]
             answer = np.asarray(question(inputs(subject, table, rows[part]), rows[part]))

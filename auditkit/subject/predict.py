@@ -23,7 +23,7 @@ def predict(subject: Subject, table: Table) -> Predictions:
         ModelError: an answer has the wrong length, is not finite, or a score lies outside [0, 1]; with the count.
     """
     evaluation = table.rows("evaluation")
-    score, decision = decided(subject, table, evaluation)
+    score, decision = decide_rows(subject, table, evaluation)
     return Predictions(
         decision=decision,
         score=score,
@@ -34,7 +34,7 @@ def predict(subject: Subject, table: Table) -> Predictions:
     )
 
 
-def decided(subject: Subject, table: Table, rows: Ints) -> tuple[Floats | None, Floats]:
+def decide_rows(subject: Subject, table: Table, rows: Ints) -> tuple[Floats | None, Floats]:
     """Scores [R] (None where there are none) and decisions [R] of some rows.
 
     Raises:

@@ -13,6 +13,7 @@ from auditkit.errors import AuditError, Complaint, DataError
 from auditkit.policy.predicate import Predicate, parse
 from auditkit.policy.schema import Policy
 from auditkit.subject.columns import Locate
+from auditkit.subject.decisions import native_precision
 from auditkit.subject.types import Floats, Mask, Predictions, Slice, Table
 from auditkit.subject.values import listing, text_of
 
@@ -64,7 +65,7 @@ def answered(table: Table, predictions: Predictions) -> pd.DataFrame:
     frame = table.frame.iloc[table.rows("evaluation")].reset_index(drop=True)
     frame["decision"] = predictions.decision.astype(np.int64)
     if predictions.score is not None:
-        frame["score"] = predictions.score
+        frame["score"] = native_precision(predictions.score)
     return frame
 
 
@@ -82,7 +83,9 @@ def on_training(
     answers = {name: values for name, values in zip(ANSWERS, (decision, score), strict=True) if values is not None}
     for name in ANSWERS:
         frame = frame.drop(columns=name, errors="ignore")
-    frame = frame.assign(**{name: v.astype(np.int64) if name == "decision" else v for name, v in answers.items()})
+    frame = frame.assign(
+        **{name: v.astype(np.int64) if name == "decision" else native_precision(v) for name, v in answers.items()}
+    )
     found: list[tuple[str, str, Mask | None, str]] = []
     for name, rule in policy.slices.items():
         predicate = parse(rule.where, name=f"slice '{name}'")

@@ -32,7 +32,7 @@ from auditkit.subject.types import Check, Floats, Split, Table
 from auditkit.subject.values import closest, listing
 
 SPLITS: tuple[Split, ...] = ("train", "reserve", "evaluation")
-OWNED = ("python", "estimator")
+OWNER_READS = ("python", "estimator")
 """Adapters of models that auditkit did not train: they are given the data as their owner reads them."""
 KeyPath = tuple[str | int, ...]
 
@@ -129,7 +129,7 @@ def _stack(policy: Policy, files: dict[Split, DataFile]) -> tuple[Stack, int]:
     """The files under each other, typed, and how many columns were left out (the evaluation file lacks them)."""
     kept = list(files["evaluation"].frame.columns)
     everywhere = set(kept).intersection(*(file.frame.columns for file in files.values()))
-    if policy.model.adapter in OWNED:
+    if policy.model.adapter in OWNER_READS:
         # Such a model may read any column: one that a split lacks must not reach it as missing values.
         kept = [column for column in kept if column in everywhere]
     met = {column for file in files.values() for column in file.frame.columns}
@@ -192,7 +192,7 @@ def _numbers(policy: Policy, stack: Stack, column: str, complaints: list[Complai
 
 def _sources(policy: Policy, files: dict[Split, DataFile]) -> dict[Split, Source]:
     """Where the rows are from, kept for the models whose owner reads them by code of his own."""
-    if policy.model.adapter not in OWNED:
+    if policy.model.adapter not in OWNER_READS:
         return {}
     return {split: file.source for split, file in files.items() if file.source is not None}
 

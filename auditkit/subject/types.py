@@ -133,7 +133,7 @@ class Subject:
     """Of the scores, where their dtype does not show it (`bfloat16`)."""
     views: Mapping[Split, pd.DataFrame] = field(default_factory=dict)
     """The frames that the model is given, by split, in place of auditkit's own reading of the table."""
-    asked_whole: bool = False
+    whole_split: bool = False
     """Whether it is asked about all rows of a split at once, as its owner's code would, rather than in batches."""
 
 

@@ -20,16 +20,18 @@ from auditkit.policy.schema import Data
 from auditkit.subject.inputs import Answers, Views
 from auditkit.subject.recorded import Levels, is_text
 from auditkit.subject.sources import NOTHING_STATED, Statements
-from auditkit.subject.types import Check, Ints, Split, Table
+from auditkit.subject.types import Check, Floats, Ints, Mask, Split, Table
 
 MOST: Final = 10_000
 """Records that are looked at to compare two ways to ask the model."""
 DECIDES: Final = 3.0
 """Standard errors by which the mean squared error of every other way must exceed that of the one chosen."""
-TOLD: Final = (
+PANDAS_READING: Final = (
     "columns of which data states how they are read, and which the model fits only as pandas alone reads them; it was "
     "given them so"
 )
+ROUNDING: Final = 1e-5
+"""Scores that differ by no more than this share are alike: another order of sums, in single precision."""
 Way: TypeAlias = Callable[[Ints], Answers]
 """One way to ask the model: rows of the table [B] -> scores [B]."""
 
@@ -63,7 +65,7 @@ def owner_views(table: Table, stated: Statements = NOTHING_STATED) -> Views:
     }
 
 
-def stated_of(data: Data, recorded: Levels) -> Statements:
+def statements_of(data: Data, recorded: Levels) -> Statements:
     """The policy's statements where the model records nothing else of a column."""
     own = Statements.of(data)
     texts = {column for column, levels in recorded.items() if is_text(levels)}
@@ -78,7 +80,7 @@ def readings(table: Table, data: Data, recorded: Levels, columns: Sequence[str])
         table: the data and where they are from. data: the policy's section. recorded: what the model itself says.
         columns: those that the model reads; empty where that is not known.
     """
-    stated = stated_of(data, recorded)
+    stated = statements_of(data, recorded)
     first = Reading(stated, owner_views(table, stated))
     # That a text is missing can be meant in one way only; levels may also be written as numbers.
     bare = replace(stated, text=frozenset(recorded) & stated.text, numbers=frozenset())
@@ -97,11 +99,11 @@ def readings(table: Table, data: Data, recorded: Levels, columns: Sequence[str])
         f"{name!r} ({plain['evaluation'][name].dtype} to pandas, {first.views['evaluation'][name].dtype} by the policy)"
         for name in differing[:5]
     )
-    told = (Check("columns read as pandas reads them", len(differing), TOLD),)
+    told = (Check("columns read as pandas reads them", len(differing), PANDAS_READING),)
     return replace(first, types=types), Reading(bare, plain, told, types)
 
 
-def chosen_way(table: Table, ways: Sequence[Way]) -> tuple[int | None, int]:
+def choose_way(table: Table, ways: Sequence[Way]) -> tuple[int | None, int]:
     """Which of several ways to ask the model is its owner's, and how many evaluation scores hang on it.
 
     Ways that fail are left out. The first is chosen where all others answer alike; else the one whose mean squared
@@ -114,17 +116,22 @@ def chosen_way(table: Table, ways: Sequence[Way]) -> tuple[int | None, int]:
     evaluation, known = sample(table.rows("evaluation")), table.rows("train")
     known = sample(known if len(known) else table.rows("evaluation"))
     known = known[np.isfinite(table.label[known])]
-    tried = {k: _tried(way, np.concatenate([evaluation, known])) for k, way in enumerate(ways)}
+    tried = {k: _attempt(way, np.concatenate([evaluation, known])) for k, way in enumerate(ways)}
     answers = {k: answer.astype(np.float64) for k, answer in tried.items() if answer is not None}
     if not answers:
         return 0, 0
     m, first = len(evaluation), next(iter(answers.values()))
-    count = max(int((answer[:m] != first[:m]).sum()) for answer in answers.values())
+    count = max(int((~_alike(answer[:m], first[:m])).sum()) for answer in answers.values())
     errors = {k: np.square(answer[m:] - table.label[known]) for k, answer in answers.items()}
     least = answers[min(errors, key=lambda k: float(errors[k].mean()))]
-    best = next(k for k, answer in answers.items() if np.array_equal(answer, least))
-    others = [k for k, answer in answers.items() if not np.array_equal(answer, least)]
+    alike = {k: bool(_alike(answer, least).all()) for k, answer in answers.items()}
+    best = next(k for k in answers if alike[k])
+    others = [k for k in answers if not alike[k]]
     return (best if all(_exceeds(errors[k] - errors[best]) for k in others) else None), count
+
+
+def _alike(one: Floats, other: Floats) -> Mask:
+    return np.isclose(one, other, rtol=ROUNDING, equal_nan=True)
 
 
 def _exceeds(difference: Answers) -> bool:
@@ -133,7 +140,7 @@ def _exceeds(difference: Answers) -> bool:
     return float(difference.mean()) > DECIDES * error
 
 
-def _tried(way: Way, rows: Ints) -> Answers | None:
+def _attempt(way: Way, rows: Ints) -> Answers | None:
     """The answers, or None where the model cannot take the rows so."""
     try:
         return way(rows)
@@ -141,10 +148,10 @@ def _tried(way: Way, rows: Ints) -> Answers | None:
         return None
 
 
-def undecided(count: int, total: int, types: str, orders: str = "") -> Complaint:
+def ambiguity(count: int, total: int, types: str, orders: str = "") -> Complaint:
     """Several ways to ask the model, several answers, and nothing that shows which one is its owner's."""
     ways = [f"as the policy states or as pandas alone does: {types}"] if types else []
-    ways += [f"in the order of the policy or in that of the data: {orders}"] if orders else []
+    ways += [f"in another order or form: {orders}"] if orders else []
     message = (
         f"the model scores {count:,} of {total:,} evaluation records otherwise when its columns are read "
         f"{'; and '.join(ways)}"
@@ -153,7 +160,9 @@ def undecided(count: int, total: int, types: str, orders: str = "") -> Complaint
         "remove them from data.categorical or data.numeric if the model was fitted on pandas' own reading, or bring "
         "Parquet files with the types that it was fitted on"
     )
-    return Complaint(message, "data", "fit it on a frame, so that it knows its columns by name" if orders else hint)
+    if orders:
+        hint = "list all its columns in its own order in one of data.numeric and data.categorical, or fit it on a frame"
+    return Complaint(message, "data", hint)
 
 
 def sample(rows: Ints) -> Ints:

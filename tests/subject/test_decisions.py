@@ -31,6 +31,7 @@ from auditkit.subject.decisions import decisions_at, least_score, precision_of
 from auditkit.subject.open import bring, open_subject
 from auditkit.subject.predict import predict
 from auditkit.subject.reading import hold
+from auditkit.subject.slices import on_training, resolve
 from auditkit.subject.table import read_table, table_of
 from tests.subject.owners import Network
 
@@ -346,3 +347,19 @@ def test_a_module_decides_in_its_own_precision(dtype: torch.dtype, threshold: fl
         found.module.bias.zero_()
     _, decision = asked(found, threshold)
     np.testing.assert_array_equal(decision, ROWS["grade"] >= threshold)
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.7])
+def test_a_row_filter_on_the_score_passes_whom_the_threshold_decides_for(threshold: float) -> None:
+    policy = stated(
+        {"adapter": "estimator", "subject": "m:m", "threshold": threshold},
+        slices={"those": {"where": f"score >= {threshold}", "why": "as decided"}},
+    )
+    rows = table_of(policy, {"train": hold("train", TRAIN), "evaluation": hold("evaluation", ROWS)}, place)
+    subject = bring(Own("float32"), policy, rows)
+    answers = predict(subject, rows)
+    (those,) = resolve(policy, rows, answers)
+    np.testing.assert_array_equal(those.mask, answers.decision == 1)
+    (again,) = on_training(policy, rows, answers.decision, answers.score)
+    assert again[2] is not None
+    np.testing.assert_array_equal(again[2], answers.decision == 1)

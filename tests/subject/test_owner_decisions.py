@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -23,7 +24,7 @@ from sklearn.tree import DecisionTreeClassifier
 import auditkit
 from auditkit.errors import AuditError, ModelError
 from auditkit.policy.load import from_mapping
-from auditkit.subject.echo import hold_against_owner
+from auditkit.subject.echo import echo_decisions
 from auditkit.subject.inputs import inputs
 from auditkit.subject.open import bring
 from auditkit.subject.predict import predict
@@ -377,7 +378,7 @@ def test_another_view_of_the_data_is_found_by_the_echo(kind: str, changed: Any, 
     subject = bring(model, stated, table)
     views = {split: view.assign(c=view["c"].astype(changed)) for split, view in subject.views.items()}
     with pytest.raises(ModelError, match=rf"\d+ of 150 evaluation records are decided otherwise .*c \({types}\)"):
-        hold_against_owner(replace(subject, views=views), table, NOTHING_STATED, subject.decide)
+        echo_decisions(replace(subject, views=views), table, NOTHING_STATED, subject.decide)
 
 
 # Refits.
@@ -455,3 +456,98 @@ def test_a_whole_audit_tells_the_owners_rates(kind: str, name: str) -> None:
     }  # fmt: skip
     for sex in ("f", "m"):
         assert rates[sex] == pytest.approx(own[frames["evaluation"]["sex"] == sex].mean(), abs=1e-12)
+
+
+# What else an owner's data may hold.
+
+
+def test_an_index_that_was_saved_as_a_nameless_column_is_read_as_pandas_names_it(tmp_path: Path) -> None:
+    paths = {split: tmp_path / f"{split}.csv" for split in ("train", "evaluation")}
+    for seed, path in enumerate(paths.values()):
+        owners.frame("int", N, seed).to_csv(path)
+    own = {split: read(path) for split, path in paths.items()}
+    features = ["Unnamed: 0", "c", "x"]
+    model = DecisionTreeClassifier(max_depth=3).fit(own["train"][features], own["train"]["y"])
+    subject, table = through(model, paths)
+    np.testing.assert_array_equal(decided(subject, table), model.predict(own["evaluation"][features]))
+    assert subject.features == ("c", "x")
+
+
+def test_columns_whose_names_are_numbers() -> None:
+    both = (owners.frame("int", N, seed).rename(columns={"c": 0, "x": 1}) for seed in (1, 2))
+    frames = dict(zip(("train", "evaluation"), both, strict=True))
+    model = DecisionTreeClassifier(max_depth=3).fit(frames["train"][[0, 1]], frames["train"]["y"])
+    found = through_frames(model, frames, numeric=["0", "1"]).decision
+    np.testing.assert_array_equal(found, model.predict(frames["evaluation"][[0, 1]]))
+
+
+@pytest.mark.parametrize(
+    ("favourable", "other", "stated"),
+    [
+        (True, False, True), ("yes", "no", "yes"), ("01", "02", "01"), (1.0, 0.0, 1), ("True", "False", True),
+        ("+1", "-1", "+1"), (" 1", " 2", " 1"), ("1e0", "2e0", "1e0"),
+    ],
+)  # fmt: skip
+def test_the_favourable_class_is_found_however_the_label_is_written(
+    favourable: Any, other: Any, stated: Any, tmp_path: Path
+) -> None:
+    """pandas reads the label otherwise than it stands in the file; the model's classes are what pandas read."""
+    paths = {split: tmp_path / f"{split}.csv" for split in ("train", "evaluation")}
+    good = {}
+    for seed, (split, path) in enumerate(paths.items()):
+        frame = owners.frame("int", N, seed)
+        good[split] = frame["y"].to_numpy() == 1
+        frame.assign(y=[favourable if one else other for one in good[split]]).to_csv(path, index=False)
+    own = {split: read(path) for split, path in paths.items()}
+    model = owners.owned("one-hot logistic", own["train"])
+    subject, table = through(model, paths, label={"column": "y", "favourable": stated, "means": "outcome"})
+    classes = own["evaluation"]["y"][good["evaluation"]].unique()
+    expected = model.predict(own["evaluation"][owners.FEATURES]) == classes[0]
+    np.testing.assert_array_equal(decided(subject, table), expected)
+
+
+class Counting(BaseEstimator):
+    """A first step of the owner's own: it takes frames and keeps only how many features it was fitted on."""
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> Any:
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X: pd.DataFrame) -> np.ndarray:
+        return np.column_stack([X["c"].map(str) == "1", X["x"]]).astype(float)
+
+
+class Weights:
+    """A formula of the owner's own on an array, which says nothing of itself."""
+
+    classes_ = (0, 1)
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        p = 1 / (1 + np.exp(-(2 * X[:, 0].astype(float) - 4 + 3 * X[:, 1].astype(float))))
+        return np.column_stack([1 - p, p])
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return (self.predict_proba(X)[:, 1] >= 0.6).astype(int)
+
+
+@pytest.mark.parametrize("kind", ["int", "text-digits", "category"])
+def test_a_model_that_names_no_columns_is_given_what_it_takes(kind: str) -> None:
+    frames = {"train": owners.frame(kind, N, 1), "evaluation": owners.frame(kind, N, 2)}
+    rows = frames["evaluation"][owners.FEATURES]
+    pipeline = make_pipeline(Counting(), LogisticRegression())
+    pipeline.fit(frames["train"][owners.FEATURES], frames["train"]["y"])
+    found = through_frames(pipeline, frames, numeric=["x"], categorical=["c"]).decision
+    np.testing.assert_array_equal(found, pipeline.predict(rows))
+    found = through_frames(Weights(), frames, numeric=["c", "x"]).decision
+    np.testing.assert_array_equal(found, Weights().predict(rows.to_numpy()))
+    # Two lists do not say its order, and it fits these labels about as well in the other one.
+    with pytest.raises(ModelError, match=r"another order or form: 'x', 'c' or 'c', 'x'; list all its"):
+        through_frames(Weights(), frames, numeric=["x"], categorical=["c"])
+
+
+@pytest.mark.parametrize("kind", ["category", "nullable", "decimal", "bins", "mixed"])
+def test_an_unfitted_estimator_is_fitted_on_the_frame_as_it_is(kind: str) -> None:
+    frames = {"train": owners.frame(kind, N, 1), "evaluation": owners.frame(kind, N, 2)}
+    own = owners.owned("by type of cell", frames["train"])
+    found = through_frames(owners.MODELS["by type of cell"](), frames, numeric=["x"], categorical=["c"]).decision
+    np.testing.assert_array_equal(found, owners.decisions(own, frames["evaluation"]))

@@ -18,6 +18,7 @@ Which class is the favourable one: the classes must be the label's values, or th
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -35,7 +36,7 @@ from sklearn.utils.validation import check_is_fitted
 from auditkit.errors import Complaint, ModelError
 from auditkit.policy.schema import Policy
 from auditkit.subject.decisions import DEFAULT_THRESHOLD, decisions_at
-from auditkit.subject.echo import hold_against_owner
+from auditkit.subject.echo import echo_decisions
 from auditkit.subject.effort import operations
 from auditkit.subject.importing import WHERE, import_object, said
 from auditkit.subject.inputs import Answers, Views, view_of
@@ -43,7 +44,7 @@ from auditkit.subject.recorded import Levels, category_levels, recorded_levels
 from auditkit.subject.refit import fit, kind_of, seeded
 from auditkit.subject.types import Check, Floats, Ints, Subject, Table
 from auditkit.subject.values import levels, listing, means, text_of
-from auditkit.subject.views import Reading, chosen_way, owner_views, readings, sample, stated_of, undecided
+from auditkit.subject.views import Reading, ambiguity, choose_way, owner_views, readings, sample, statements_of
 
 REASON: Final = "an estimator gives probabilities but no gradients"
 
@@ -153,7 +154,7 @@ def bind(estimator: Any, policy: Policy, table: Table) -> Subject:
     """
     unfitted = _unfitted(estimator)
     recorded = {} if unfitted else recorded_levels(estimator)
-    stated = stated_of(policy.data, recorded)
+    stated = statements_of(policy.data, recorded)
     views = owner_views(table, stated)
     columns = _columns(estimator, policy, table, views)
     weight = policy.data.weight
@@ -164,23 +165,26 @@ def bind(estimator: Any, policy: Policy, table: Table) -> Subject:
             raise ModelError(Complaint(message, WHERE))
         estimator = seeded(estimator, torch.Generator().manual_seed(policy.seed), only_unset=True)
         frame = view_of(views, table, rows)
-        fit(estimator, frame[list(columns)], table.label[rows], None if weight is None else table.weights[rows])
+        names = {str(name): name for name in frame.columns}
+        features = frame[[names[column] for column in columns]]
+        fit(estimator, features, table.label[rows], None if weight is None else table.weights[rows])
     favourable, classes = _favourable(estimator, policy, table, views, fitted_here=unfitted)
     bound = Bound(
-        estimator, columns, _named(estimator), classes, favourable, policy.model.threshold, weight, unfitted,
+        estimator, columns, _takes_frames(estimator), classes, favourable, policy.model.threshold, weight, unfitted,
         _categories(estimator, columns),
     )  # fmt: skip
-    bound, reading = _as_its_owner(bound, policy, table, recorded, Reading(stated, views))
+    bound, reading = _resolve_reading(bound, policy, table, recorded, Reading(stated, views))
     frame = view_of(reading.views, table, table.rows("evaluation"))
     subject = replace(
-        _subject(bound, frame, _class_in_words(bound, policy)), views=reading.views,
+        _subject(bound, frame, _class_in_words(bound, policy), known=frozenset(map(str, table.frame.columns))),
+        views=reading.views,
         checks=(*reading.checks, *_threshold_check(bound, frame)),
     )  # fmt: skip
-    hold_against_owner(subject, table, reading.stated, bound.decide)
+    echo_decisions(subject, table, reading.stated, bound.decide)
     return subject
 
 
-def _as_its_owner(
+def _resolve_reading(
     bound: Bound, policy: Policy, table: Table, recorded: Levels, reading: Reading
 ) -> tuple[Bound, Reading]:
     """The columns' order and the reading of the files that the model was fitted with, where more than one can be meant.
@@ -190,34 +194,43 @@ def _as_its_owner(
     """
     if bound.fitted_here or not table.sources:
         return bound, reading
+    # What knows no names may take a frame or an array; where both give the same answers, what it says of itself holds.
+    forms = [bound.named] if _names_known(bound.estimator) else [bound.named, not bound.named]
     pairs = [
-        (replace(bound, columns=order), one)
+        (replace(bound, columns=order, named=form), one)
         for order in _orders(bound, policy, reading.views)
         for one in readings(table, policy.data, recorded, bound.columns)
+        for form in forms
     ]
     ways = [partial(_scores, own, table, one.views) for own, one in pairs]
-    found, count = chosen_way(table, ways)
+    found, count = choose_way(table, ways)
     if found is None:
         orders = [listing(order, limit=12) for order in dict.fromkeys(own.columns for own, _ in pairs)]
-        said_orders = " or ".join(orders) if len(orders) > 1 else ""
-        raise ModelError(undecided(count, len(sample(table.rows("evaluation"))), pairs[0][1].types, said_orders))
+        said_orders = " or ".join(orders) if len(orders) > 1 else "" if pairs[0][1].types else "as a frame or an array"
+        raise ModelError(ambiguity(count, len(sample(table.rows("evaluation"))), pairs[0][1].types, said_orders))
     return pairs[found]
 
 
 def _scores(bound: Bound, table: Table, views: Views, rows: Ints) -> Answers:
     """Scores [R] of rows of several splits, each split asked about by itself."""
     parts = [rows[table.split[rows] == split] for split in dict.fromkeys(table.split[rows].tolist())]
-    return np.concatenate([bound.score(view_of(views, table, part)) for part in parts])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a frame that has names, for an estimator that knows none
+        return np.concatenate([bound.score(view_of(views, table, part)) for part in parts])
 
 
 def _orders(bound: Bound, policy: Policy, views: Views) -> list[tuple[str, ...]]:
     """The orders that a model which names no columns may have them in: the policy's two lists, and the data's."""
     listed = {*policy.data.numeric, *policy.data.categorical}
     by_data = tuple(str(name) for name in next(iter(views.values())).columns if str(name) in listed)
-    named = getattr(bound.estimator, "feature_names_in_", None) is not None
-    if named or not (policy.data.numeric and policy.data.categorical) or len(by_data) != len(bound.columns):
+    two_lists = bool(policy.data.numeric and policy.data.categorical)
+    if _names_known(bound.estimator) or not two_lists or len(by_data) != len(bound.columns):
         return [bound.columns]
     return list(dict.fromkeys((bound.columns, by_data)))
+
+
+def _names_known(estimator: Any) -> bool:
+    return getattr(estimator, "feature_names_in_", None) is not None
 
 
 def _class_in_words(bound: Bound, policy: Policy) -> str:
@@ -226,8 +239,13 @@ def _class_in_words(bound: Bound, policy: Policy) -> str:
     return bound.classes[bound.favourable]
 
 
-def _subject(bound: Bound, frame: pd.DataFrame, said_class: str) -> Subject:
-    """The subject; its digest is that of its answers on `frame`, for estimators have no common form of weights."""
+def _subject(
+    bound: Bound, frame: pd.DataFrame, said_class: str, *, known: frozenset[str] | None = None
+) -> Subject:
+    """The subject; its digest is that of its answers on `frame`, for estimators have no common form of weights.
+
+    `known` are the columns of the table; one that pandas alone has (`Unnamed: 0`) is left out of what is compared.
+    """
     score = bound.score(frame).astype(np.float64)
     trainable = callable(getattr(bound.estimator, "fit", None)) and hasattr(bound.estimator, "get_params")
     by_itself = bound.threshold is None and bound.predicts
@@ -240,7 +258,7 @@ def _subject(bound: Bound, frame: pd.DataFrame, said_class: str) -> Subject:
         score=bound.score,
         decide=bound.decide,
         loss=bound.loss,
-        features=bound.columns,
+        features=bound.columns if known is None else tuple(c for c in bound.columns if c in known),
         no_gradient_reason=REASON,
         train=partial(_retrain, bound, said_class=said_class) if trainable else None,
         work=partial(operations, bound.estimator, len(bound.columns)) if trainable else None,
@@ -250,7 +268,7 @@ def _subject(bound: Bound, frame: pd.DataFrame, said_class: str) -> Subject:
             *decision,
             ("Digest", "of the scores of the evaluation records"),
         ),
-        asked_whole=True,
+        whole_split=True,
     )
 
 
@@ -313,21 +331,21 @@ def _unfitted(estimator: Any) -> bool:
     return False
 
 
-def _named(estimator: Any) -> bool:
+def _takes_frames(estimator: Any) -> bool:
     """Whether it is given a frame: it knows names, or does not say of how many features an array would be."""
     return hasattr(estimator, "feature_names_in_") or not hasattr(estimator, "n_features_in_")
 
 
 def _categories(estimator: Any, columns: tuple[str, ...]) -> tuple[tuple[str, pd.CategoricalDtype], ...]:
     known = category_levels(estimator)
-    by_name = {_joined(column): column for column in columns}
+    by_name = {_without_spaces(column): column for column in columns}
     return tuple(
-        (by_name[_joined(name)], pd.CategoricalDtype(list(values)))
-        for name, values in known.items() if _joined(name) in by_name
+        (by_name[_without_spaces(name)], pd.CategoricalDtype(list(values)))
+        for name, values in known.items() if _without_spaces(name) in by_name
     )  # fmt: skip
 
 
-def _joined(name: str) -> str:
+def _without_spaces(name: str) -> str:
     """A column's name as LightGBM keeps it, which writes `_` for white space."""
     return re.sub(r"\s", "_", name)
 
@@ -339,7 +357,7 @@ def _columns(estimator: Any, policy: Policy, table: Table, views: Views) -> tupl
     shared = [str(name) for name in frame.columns]
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None:
-        by_name = {_joined(name): name for name in shared} | {name: name for name in shared}
+        by_name = {_without_spaces(name): name for name in shared} | {name: name for name in shared}
         lacking = [str(name) for name in names if str(name) not in by_name]
         if lacking:
             message = f"the estimator reads columns that the data do not have: {listing(lacking)}"
@@ -369,7 +387,7 @@ def _favourable(
     alike = len(classes) == 2 and all(any(_alike(text, value) for text in classes) for value in values)
     if len(classes) == 2 and len(matching) == 1 and (alike or stated is not None):
         return matching[0], classes
-    owned = _owned_values(policy.data.label.column, table, views)
+    owned = _label_values(policy.data.label.column, table, views)
     matching = [place for place, text in enumerate(classes) if _alike(text, owned.get(1.0))]
     if len(classes) == 2 and len(matching) == 1 and _alike(classes[1 - matching[0]], owned.get(0.0)):
         return matching[0], classes
@@ -378,7 +396,7 @@ def _favourable(
     raise ModelError(Complaint(f"cannot tell which class is favourable: {message}", WHERE, hint))
 
 
-def _owned_values(column: str, table: Table, views: Views) -> dict[float, str]:
+def _label_values(column: str, table: Table, views: Views) -> dict[float, str]:
     """What the owner's frames hold where the label is favourable (1.0) and where it is not, if it is one value each."""
     if not views or not all(column in view.columns for view in views.values()):
         return {}

@@ -31,7 +31,7 @@ from auditkit.subject.importing import WHERE, import_object, said
 from auditkit.subject.inputs import Answers, ask, view_of
 from auditkit.subject.sources import NOTHING_STATED
 from auditkit.subject.types import Floats, Gradient, Ints, Subject, Table
-from auditkit.subject.views import Reading, chosen_way, readings, sample, undecided
+from auditkit.subject.views import Reading, ambiguity, choose_way, readings, sample
 
 TRIED = 8
 METHODS = ("tensors", "loss", "favourable_score")
@@ -79,9 +79,9 @@ def follow(found: Any, policy: Policy, table: Table) -> Subject:
     plain = as_subject(found, threshold=threshold, features=features)
     found_readings = readings(table, policy.data, {}, ()) if table.sources else (Reading(NOTHING_STATED, {}),)
     ways = [partial(_scores, replace(plain, views=one.views), table) for one in found_readings]
-    chosen, count = chosen_way(table, ways)
+    chosen, count = choose_way(table, ways)
     if chosen is None:
-        raise ModelError(undecided(count, len(sample(table.rows("evaluation"))), found_readings[0].types))
+        raise ModelError(ambiguity(count, len(sample(table.rows("evaluation"))), found_readings[0].types))
     reading = found_readings[chosen]
     first = table.rows("evaluation")[:TRIED]
     subject = _follows(found, view_of(reading.views, table, first), table.label[first])
@@ -109,7 +109,7 @@ def as_subject(found: PythonSubject, *, threshold: float, features: tuple[str, .
             return module(*inputs), targets
 
     def score(frame: pd.DataFrame) -> Answers:
-        return _in_own_precision(found.favourable_score(outputs(frame, np.zeros(len(frame)))[0]))
+        return _native_precision(found.favourable_score(outputs(frame, np.zeros(len(frame)))[0]))
 
     train: Callable[[pd.DataFrame, Floats, torch.Generator], Subject] | None = None
     again = getattr(found, "train", None)
@@ -142,7 +142,7 @@ def _decay(weight_decay: float | Mapping[str, float]) -> str:
     return f"{weight_decay:g}"
 
 
-def _in_own_precision(tensor: Tensor) -> Answers:
+def _native_precision(tensor: Tensor) -> Answers:
     plain = tensor.detach().cpu()
     found: Answers = (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
     return found
