@@ -34,6 +34,7 @@ MOST = 0.7
 SOME = 0.3
 """Share above which the quality warns."""
 _LOOKED_AT = 512
+_TOLD = 0.05
 _VANISHING = 1e-9
 _FLAT = 1e-12
 
@@ -76,14 +77,14 @@ def _outputs(problem: Problem) -> tuple[Quality, ...]:
 
 
 def _straight(share: float, looked_at: int) -> tuple[Quality, ...]:
-    if not share:
+    if share < _TOLD:
         return ()
     text = (
-        f"The loss is straight (it has a slope and no curvature in the outputs) for {share:.1%} of n = {looked_at:,} "
+        f"The loss is straight (it has a slope and no curvature in the outputs) for {share:.0%} of n = {looked_at:,} "
         "records looked at; the curvature is that of the others, and scores are the less sure the more records are "
         "straight."
     )
-    return (Quality(name="straight losses", value=share, text=text, warns=share > SOME),)
+    return (Quality(name="straight losses", value=round(share, 2), text=text, warns=share > SOME),)
 
 
 def _counts(problem: Problem) -> tuple[Tensor, Tensor]:
