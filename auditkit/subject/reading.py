@@ -25,6 +25,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from auditkit.errors import Complaint, DataError
+from auditkit.subject.labels import group_texts
 from auditkit.subject.values import PLAIN_NUMBER, counted, listing, number
 
 TEXT_SUFFIXES = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
@@ -107,11 +108,21 @@ def hold(name: str, frame: pd.DataFrame, *, missing: tuple[str, ...] = ()) -> Da
     """
     try:
         sink = pa.BufferOutputStream()
-        pa.parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), sink)
+        pa.parquet.write_table(pa.Table.from_pandas(_with_bins_as_texts(frame), preserve_index=False), sink)
         content = sink.getvalue().to_pybytes()
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise DataError(Complaint(f"the frame cannot be read: {_reason(error)}", name)) from error
     return _parquet(name, content, sha256(content).hexdigest(), missing)
+
+
+def _with_bins_as_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its bins of `pd.cut`, for which Parquet has no type, as the labels of their groups."""
+    bins = [
+        name
+        for name, kind in frame.dtypes.items()
+        if isinstance(kind.categories.dtype if isinstance(kind, pd.CategoricalDtype) else kind, pd.IntervalDtype)
+    ]
+    return frame.assign(**{str(name): group_texts(frame[name], str(name)) for name in bins}) if bins else frame
 
 
 def _reason(error: Exception) -> str:
