@@ -46,7 +46,7 @@ def audit(
     evaluation: pd.DataFrame,
     reserve: pd.DataFrame | None = None,
     label: str,
-    protected: Sequence[str] | Mapping[str, str | Mapping[str, Any]],
+    protected: Sequence[str] | Mapping[str, Scalar | Mapping[str, Any]],
     favourable: Scalar = 1,
     label_means: Literal["outcome", "past-decision"] = "outcome",
     threshold: float | None = None,
@@ -132,11 +132,11 @@ def audit(
     return shell.audit_prepared(prepared, as_of=as_of, command="auditkit.audit(...)").result
 
 
-def _protected(given: Sequence[str] | Mapping[str, str | Mapping[str, Any]]) -> dict[str, Any]:
+def _protected(given: Sequence[str] | Mapping[str, Scalar | Mapping[str, Any]]) -> dict[str, Any]:
     if not isinstance(given, Mapping):
-        return {column: {"column": column} for column in given}
+        return {column: {"column": column} for column in ([given] if isinstance(given, str) else given)}
     return {
-        column: {"column": column, **({"reference": said} if isinstance(said, str) else dict(said))}
+        column: {"column": column, **(dict(said) if isinstance(said, Mapping) else {"reference": said})}
         for column, said in given.items()
     }
 

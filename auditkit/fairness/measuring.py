@@ -13,12 +13,11 @@ from auditkit.errors import DataError
 from auditkit.fairness.assess import measured
 from auditkit.fairness.references import Reference, largest, referred
 from auditkit.fairness.tally import Source, Tally, tally
-from auditkit.policy.bins import group_label
 from auditkit.policy.schema import REFERENCES, FairnessSettings
 from auditkit.result import FairnessPart
 from auditkit.subject.decisions import DEFAULT_THRESHOLD
 from auditkit.subject.groups import intersect
-from auditkit.subject.labels import column_of
+from auditkit.subject.labels import attributes_of, column_of, references_of
 from auditkit.subject.types import Grouping
 
 
@@ -28,11 +27,11 @@ def measure(
     *,
     score: ArrayLike | None = None,
     threshold: float = DEFAULT_THRESHOLD,
-    groups: Mapping[str, ArrayLike] | pd.DataFrame,
+    groups: Mapping[str, ArrayLike] | pd.DataFrame | pd.Series,
     persons: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     intersections: Sequence[Sequence[str]] = (),
-    reference: Mapping[str, object] | Reference = "largest",
+    reference: Mapping[str, object] | Reference | object = "largest",
     settings: FairnessSettings | None = None,
     minimum_cell: int = 10,
     seed: int = 0,
@@ -45,17 +44,18 @@ def measure(
         groups: attribute -> [M] label of each record, missing is unknown.
         persons: [M] ids; persons are resampled, not rows. weights: [M] sample weights of at least 0.
         intersections: of which attributes, any number of each.
-        reference: attribute -> group compared with, or one word for all attributes: `largest` group, `best`, that with
-            the highest selection rate among those large enough to be assessed (which favours finding a gap: no interval
-            allows for the choice), or `overall`, all records. A word in place of a group's name does the same for one
-            attribute, unless a group has that name.
+        reference: attribute -> group compared with (a text, a number or a truth value), or one word for all
+            attributes: `largest` group, `best`, that with the highest selection rate among those large enough to be
+            assessed (which favours finding a gap: no interval allows for the choice), or `overall`, all records. A word
+            in place of a group's name does the same for one attribute, unless a group has that name.
         settings: minimum group and denominator, level, replicates; the policy's defaults if not given.
         minimum_cell: persons below which nothing is shown exactly. seed: of the bootstrap.
 
     Raises:
         DataError: lengths differ, a label or decision is neither 0, 1 nor missing, a reference is no group.
     """
-    columns = {f"g{at}": column_of(values, str(name)) for at, (name, values) in enumerate(dict(groups).items())}
+    attributes = attributes_of(groups)
+    columns = {f"g{at}": column_of(values, name) for at, (name, values) in enumerate(attributes.items())}
     given = {"truth": truth, "decision": decision, "score": score, "person": persons, "weight": weights}
     columns |= {name: column_of(values, name) for name, values in given.items() if values is not None}
     lengths = {len(values) for values in columns.values()}
@@ -63,7 +63,7 @@ def measure(
         raise DataError(f"arrays of one length are needed, and these have {', '.join(map(str, sorted(lengths)))}")
     return measure_table(
         pd.DataFrame(columns),
-        groups={str(name): f"g{at}" for at, name in enumerate(dict(groups))},
+        groups={name: f"g{at}" for at, name in enumerate(attributes)},
         truth="truth",
         decision=None if decision is None else "decision",
         score=None if score is None else "score",
@@ -89,7 +89,7 @@ def measure_table(
     person: str | None = None,
     weight: str | None = None,
     intersections: Sequence[Sequence[str]] = (),
-    reference: Mapping[str, object] | Reference = "largest",
+    reference: Mapping[str, object] | Reference | object = "largest",
     settings: FairnessSettings | None = None,
     minimum_cell: int = 10,
     seed: int = 0,
@@ -108,7 +108,8 @@ def measure_table(
         source, groups=groups, truth=truth, decision=decision, score=score, threshold=threshold, person=person,
         weight=weight,
     )  # fmt: skip
-    plain = {name: _attribute(counted, name, reference, settings, minimum_cell) for name in groups}
+    stated = reference if reference in REFERENCES else references_of(reference, groups)
+    plain = {name: _attribute(counted, name, stated, settings, minimum_cell) for name in groups}
     crossed = [intersect([_named(plain, part) for part in parts]) for parts in intersections]
     return measured(
         groupings=plain | {grouping.name: grouping for grouping in crossed},
@@ -136,7 +137,7 @@ def table(part: FairnessPart) -> pd.DataFrame:
 
 
 def _attribute(
-    counted: Tally, name: str, reference: Mapping[str, object] | Reference, settings: FairnessSettings, minimum: int
+    counted: Tally, name: str, reference: Mapping[str, str] | str, settings: FairnessSettings, minimum: int
 ) -> Grouping:
     labels = counted.labels[name]
     if not labels:
@@ -147,7 +148,7 @@ def _attribute(
     if isinstance(reference, str):
         how = reference
     elif name in reference:
-        how = group_label(reference[name])
+        how = reference[name]
         if how in labels:
             return replace(grouping, reference=how, reference_stated=True)
         if how == "largest":

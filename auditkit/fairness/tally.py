@@ -25,7 +25,7 @@ from auditkit.subject.labels import answers_of, group_levels, group_texts, neith
 from auditkit.subject.types import UNKNOWN, Floats, Grouping, Ints
 
 Source = pd.DataFrame | Path | str
-Levels = dict[str, tuple[str, ...]]
+GroupNames = dict[str, tuple[str, ...]]
 MEMORY = "2GB"
 """What DuckDB may hold; beyond, it goes to disk."""
 
@@ -101,7 +101,7 @@ def tally(
     """
     with duckdb.connect(config={"memory_limit": MEMORY, "threads": 2}) as base:
         try:
-            return _counted(base, source, Named(groups, truth, decision, score, threshold, person, weight))
+            return _counted(base, source, ColumnNames(groups, truth, decision, score, threshold, person, weight))
         except duckdb.Error as error:
             reason = str(error).strip().split("\n")[0][:200]
             raise DataError(
@@ -110,7 +110,7 @@ def tally(
 
 
 @dataclass(frozen=True)
-class Named:
+class ColumnNames:
     """Which column holds what."""
 
     groups: Mapping[str, str]
@@ -127,7 +127,7 @@ class Named:
         return [*self.groups.values(), self.truth, *(column for column in more if column is not None)]
 
 
-def _counted(base: duckdb.DuckDBPyConnection, source: Source, named: Named) -> Tally:
+def _counted(base: duckdb.DuckDBPyConnection, source: Source, named: ColumnNames) -> Tally:
     if (named.decision is None) == (named.score is None):
         raise DataError("name the column of decisions, or that of scores, and not both")
     groups = list(named.groups)
@@ -143,10 +143,10 @@ def _counted(base: duckdb.DuckDBPyConnection, source: Source, named: Named) -> T
     return count(base, found, names, undecided, unit)
 
 
-def _read_frame(base: duckdb.DuckDBPyConnection, frame: pd.DataFrame, named: Named) -> Levels:
+def _read_frame(base: duckdb.DuckDBPyConnection, frame: pd.DataFrame, named: ColumnNames) -> GroupNames:
     """The view `given` of a frame: codes of groups, truth and decision as 1, 0 or null, persons as texts, weights."""
     _require([str(column) for column in frame.columns], named.columns())
-    labels = Levels()
+    labels = GroupNames()
     columns = dict[str, Any]()
     for at, (group, column) in enumerate(named.groups.items()):
         codes, labels[group] = group_levels(frame[column], column)
@@ -180,7 +180,7 @@ def _nullable(values: Floats) -> Any:
     return pd.arrays.FloatingArray(np.where(np.isnan(values), 0.0, values), np.isnan(values))
 
 
-def _read_files(base: duckdb.DuckDBPyConnection, path: Path | str, named: Named) -> Levels:
+def _read_files(base: duckdb.DuckDBPyConnection, path: Path | str, named: ColumnNames) -> GroupNames:
     """The same view of Parquet files; only the distinct values of the group columns are read into memory."""
     try:
         base.execute(f"CREATE TEMP VIEW rows AS SELECT * FROM read_parquet({_text(str(path))})")
@@ -228,7 +228,7 @@ def _encode(base: duckdb.DuckDBPyConnection, at: int, column: str) -> tuple[str,
 
 
 def _by_record(
-    base: duckdb.DuckDBPyConnection, known: Levels, names: list[str], undecided: int, unit: float | None
+    base: duckdb.DuckDBPyConnection, known: GroupNames, names: list[str], undecided: int, unit: float | None
 ) -> Tally:
     keys = ", ".join([*names, "cell"])
     sums = "" if unit is None else f", {SUMS}"
@@ -244,7 +244,7 @@ def _by_record(
 
 
 def _by_person(
-    base: duckdb.DuckDBPyConnection, known: Levels, names: list[str], undecided: int, unit: float | None
+    base: duckdb.DuckDBPyConnection, known: GroupNames, names: list[str], undecided: int, unit: float | None
 ) -> Tally:
     """Two steps: combinations get numbers, and persons with the same numbers as often are one kind."""
     keys = ", ".join([*names, "cell"])
@@ -273,7 +273,9 @@ def _by_person(
     )  # fmt: skip
 
 
-def _groups(found: pd.DataFrame, known: Levels, names: list[str]) -> tuple[dict[str, tuple[str, ...]], dict[str, Ints]]:
+def _groups(
+    found: pd.DataFrame, known: GroupNames, names: list[str]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, Ints]]:
     """Labels and codes of the groups that have a decided record."""
     labels, codes = {}, {}
     for (group, told), name in zip(known.items(), names, strict=True):

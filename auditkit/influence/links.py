@@ -32,8 +32,8 @@ from torch import Tensor
 from auditkit.errors import AuditError
 
 Function = Callable[[Tensor], Tensor]
-Curve = Callable[[Tensor, Tensor], Tensor]
-RecordLoss = Callable[[Tensor, Tensor], Tensor]
+Bend = Callable[[Tensor, Tensor], Tensor]
+PerRecord = Callable[[Tensor, Tensor], Tensor]
 
 _DRAWS = 2
 _SAME = 1e-4
@@ -51,7 +51,7 @@ class Link:
     mean: Function
     admits: Callable[[Tensor, float], bool]
     """Whether outputs can be parameters of this kind, within a tolerance."""
-    curve: Curve | None
+    curve: Bend | None
     """(z, v) -> the Hessian in z times v, for c = 1; None for the identity."""
     shared: bool
     """Whether one factor c holds for the last dimension together; else each output has its own."""
@@ -59,7 +59,7 @@ class Link:
     """What a report says of it."""
 
 
-def recognise(loss: RecordLoss, outputs: Tensor, targets: Tensor, *, tolerance: float) -> Link:
+def recognise(loss: PerRecord, outputs: Tensor, targets: Tensor, *, tolerance: float) -> Link:
     """The link of outputs [B, ...] under this loss; the identity where none is the loss's own.
 
     Args:
@@ -83,7 +83,7 @@ def saturated(link: Link, outputs: Tensor) -> Tensor:
     return (outputs * (1 - outputs) <= _LOST).reshape(len(outputs), -1).any(1)
 
 
-def _is_loss_of(link: Link, loss: RecordLoss, outputs: Tensor, targets: Tensor) -> bool:
+def _is_loss_of(link: Link, loss: PerRecord, outputs: Tensor, targets: Tensor) -> bool:
     factors = []
     for draw in range(_DRAWS):
         chance = torch.Generator().manual_seed(draw)
@@ -98,7 +98,7 @@ def _is_loss_of(link: Link, loss: RecordLoss, outputs: Tensor, targets: Tensor) 
     return alike and largest > 0 and bool((factors[0] >= -_SAME * largest).all())
 
 
-def _factor(link: Link, loss: RecordLoss, z: Tensor, vector: Tensor, targets: Tensor) -> Tensor | None:
+def _factor(link: Link, loss: PerRecord, z: Tensor, vector: Tensor, targets: Tensor) -> Tensor | None:
     """C for each record (and position, or output), or None where the Hessian times the vector is no such multiple."""
     z = z.requires_grad_()
     try:

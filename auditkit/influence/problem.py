@@ -266,13 +266,14 @@ def linked(problem: Problem, processes: Processes) -> Problem:
     with torch.no_grad():
         given = problem.outputs(tuple(t[:rows].clone() for t in problem.inputs))
         outputs = given.reshape(rows, *problem.trailing).to(torch.float64)
-        link = recognise(problem.loss, outputs, problem.targets[:rows], tolerance=_rounding(problem.dtype))
+        link = recognise(problem.loss, outputs, problem.targets[:rows], tolerance=rounding(problem.dtype))
     votes = torch.tensor([name == link.name for name in LINKS], device=problem.targets.device).to(torch.int64)
     unanimous = bool(processes.sum(votes).max() == processes.size)
     return replace(problem, link=link) if unanimous else problem
 
 
-def _rounding(dtype: torch.dtype) -> float:
+def rounding(dtype: torch.dtype) -> float:
+    """How far two passes over the same records may differ, relative and absolute, in this precision."""
     return 1e-8 if dtype == torch.float64 else 1e-4
 
 

@@ -20,7 +20,7 @@ from auditkit.errors import Complaint, ModelError, NumericsError
 from auditkit.influence.diagnosis import UNUSABLE, first_line, shape_hint
 from auditkit.influence.jacobian import parameter_gradients
 from auditkit.influence.links import saturated
-from auditkit.influence.problem import Problem
+from auditkit.influence.problem import Problem, rounding
 
 _LinAlgError: type[RuntimeError] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 _PROBE_ROWS = 8
@@ -211,7 +211,7 @@ def _check_independent(problem: Problem, inputs: tuple[Tensor, ...], rows: int) 
         raise ModelError(f"the module cannot be run on a single record: {first_line(reason)}") from reason
     require_finite(together, "outputs of the first training records")
     if apart.shape != together.shape or not torch.allclose(
-        together, apart, rtol=_tolerance(problem), atol=_tolerance(problem)
+        together, apart, rtol=rounding(problem.dtype), atol=rounding(problem.dtype)
     ):
         raise ModelError(
             Complaint(
@@ -283,7 +283,7 @@ def _check_loss(problem: Problem) -> Tensor:
     if not _alike(problem, torch.cat(alone), once) or not _alike(problem, back, once):
         raise ModelError(
             Complaint(
-                "the loss of a record is another one alone than in a batch, so it mixes records",
+                "the loss of a record is another one alone than in a batch, so it mixes records or draws at random",
                 hint="a record's loss may depend on its own outputs and target only: give class shares, centres and "
                 "scales as constants of the whole training set, and outputs and targets the same shape",
             )
@@ -292,11 +292,7 @@ def _check_loss(problem: Problem) -> Tensor:
 
 
 def _alike(problem: Problem, values: Tensor, wanted: Tensor) -> bool:
-    tolerance = _tolerance(problem)
+    tolerance = rounding(problem.dtype)
     return values.shape == wanted.shape and torch.allclose(
         values, wanted, rtol=tolerance, atol=tolerance, equal_nan=True
     )
-
-
-def _tolerance(problem: Problem) -> float:
-    return 1e-8 if problem.dtype == torch.float64 else 1e-4

@@ -28,13 +28,14 @@ from auditkit.influence.measures import measure_gradients, measure_values
 from auditkit.influence.problem import Loss
 from auditkit.influence.projected import Inverse
 from auditkit.influence.projecting import Directions
-from auditkit.influence.refusals import require_finite
+from auditkit.influence.refusals import explained, require_finite
 from auditkit.influence.request import Measured, Passes, Rows, check_settings, device_of, evaluation_of, problem_of
 from auditkit.influence.roots import RootColumns
 from auditkit.influence.storage.building import Builder, StoreSettings, describe, kinds_of
 from auditkit.influence.storage.keys import MODEL, differing, model_key, store_key
 from auditkit.influence.storage.layout import Description, kept, kept_inverse, kept_projection, read_description
 from auditkit.influence.storage.shards import Precision, Shard, read_shard
+from auditkit.influence.straightness import check_curved
 from auditkit.result import Quality
 
 
@@ -200,8 +201,10 @@ def build_store(
     settings = replace(settings, probes=problem.root.probes if probes is None else probes)
     problem = replace(problem, root=RootColumns(probes=settings.probes))
     given = _given(settings, weight_decay)
+    check_curved(problem)
     description = describe(problem, settings, given, store_key(module, loss, given), folder)
-    Builder(problem, settings, description, folder, 0).run()
+    with explained(problem):
+        Builder(problem, settings, description, folder, 0).run()
     return open_store(folder)
 
 

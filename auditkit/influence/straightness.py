@@ -34,6 +34,9 @@ MOST = 0.7
 SOME = 0.3
 """Share above which the quality warns."""
 _LOOKED_AT = 512
+_FEWEST = 32
+_OPERATIONS = 2**31
+_TOLD = 0.05
 _VANISHING = 1e-9
 _FLAT = 1e-12
 
@@ -41,7 +44,8 @@ _FLAT = 1e-12
 def check_curved(problem: Problem) -> tuple[Quality, ...]:
     """Refuse a loss that is straight for most records; says where it is for some, and which outputs are used.
 
-    Looks at up to 512 records here, spread over all; in several processes the counts are added up.
+    Looks at up to 512 records here (fewer where each has many outputs), spread over all; in several processes the
+    counts are added up.
 
     Raises:
         ModelError: the loss has no slope for any record, or is straight for most of them.
@@ -76,20 +80,22 @@ def _outputs(problem: Problem) -> tuple[Quality, ...]:
 
 
 def _straight(share: float, looked_at: int) -> tuple[Quality, ...]:
-    if not share:
+    if share < _TOLD:
         return ()
     text = (
-        f"The loss is straight (it has a slope and no curvature in the outputs) for {share:.1%} of n = {looked_at:,} "
+        f"The loss is straight (it has a slope and no curvature in the outputs) for {share:.0%} of n = {looked_at:,} "
         "records looked at; the curvature is that of the others, and scores are the less sure the more records are "
         "straight."
     )
-    return (Quality(name="straight losses", value=share, text=text, warns=share > SOME),)
+    return (Quality(name="straight losses", value=round(share, 2), text=text, warns=share > SOME),)
 
 
 def _counts(problem: Problem) -> tuple[Tensor, Tensor]:
     """[R] whether each of the records looked at has a slope, and whether its loss is straight."""
     n, size = len(problem.targets), max(1, problem.batch)
-    rows = torch.linspace(0, n - 1, min(_LOOKED_AT, n), device=problem.targets.device).round().to(torch.int64)
+    # Eigenvectors of the Hessians of many outputs cost their cube.
+    count = min(n, _LOOKED_AT, max(_FEWEST, _OPERATIONS // problem.classes**3))
+    rows = torch.linspace(0, n - 1, count, device=problem.targets.device).round().to(torch.int64)
     rows = rows[problem.weights[rows] > 0]
     with torch.no_grad():
         parts = [problem.outputs(tuple(t[at] for t in problem.inputs)) for at in torch.split(rows, size)]

@@ -49,10 +49,13 @@ class Spread:
 def moments(margin: Floats, chosen: Mask) -> Moments:
     """Moments of margins [K, P] over the models chosen [K, P] for each record."""
     n = chosen.sum(axis=0)
+    # About one of the record's own answers: where all are alike, the squares are 0 and not rounding of a large mean.
+    centre = np.take_along_axis(margin, chosen.argmax(axis=0)[None], axis=0)[0]
+    off = np.where(chosen, margin - centre, 0.0)
     with np.errstate(invalid="ignore"):
-        mean = np.where(chosen, margin, 0.0).sum(axis=0) / n
-    squares = np.where(chosen, np.square(margin - mean), 0.0).sum(axis=0)
-    return Moments(n.astype(np.int64), mean, squares)
+        shift = off.sum(axis=0) / n
+    squares = np.where(chosen, np.square(off - shift), 0.0).sum(axis=0)
+    return Moments(n.astype(np.int64), centre + shift, squares)
 
 
 def both_sides(margin: Floats, inside: Mask) -> tuple[Moments, Moments]:

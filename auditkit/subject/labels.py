@@ -18,7 +18,7 @@ text None stays a name: it is what many questionnaires call a group.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Final
@@ -110,6 +110,50 @@ def column_of(column: object, name: str) -> pd.Series[Any]:
     if hasattr(column, "__array__"):
         return column_of(np.asarray(column), name)
     return pd.Series(list(column), dtype=object)
+
+
+def attributes_of(groups: object) -> dict[str, Any]:
+    """Attribute -> its column, from a mapping, a frame, or one Series (called by its name, or `group`).
+
+    Raises:
+        DataError: it is none of these, or empty.
+    """
+    if isinstance(groups, pd.Series):
+        return {"group" if groups.name is None else str(groups.name): groups}
+    if isinstance(groups, pd.DataFrame):
+        found = {str(name): groups.iloc[:, at] for at, name in enumerate(groups.columns)}
+    elif isinstance(groups, Mapping):
+        found = {str(name): column for name, column in groups.items()}
+    else:
+        message = f"groups must say which column is which attribute, and are a {type(groups).__name__}"
+        raise DataError(Complaint(message, hint="write groups={'sex': column}, or give a frame"))
+    if not found:
+        raise DataError("there is no attribute to group the records by")
+    return found
+
+
+def references_of(reference: object, names: Iterable[str]) -> dict[str, str]:
+    """Attribute -> the label of its stated reference; a single value stands for every attribute.
+
+    Raises:
+        DataError: an attribute is named that there is not.
+    """
+    known = list(names)
+    if reference is None:
+        return {}
+    if not isinstance(reference, Mapping):
+        return dict.fromkeys(known, _stated(reference))
+    lacking = [str(name) for name in reference if str(name) not in known]
+    if lacking:
+        raise DataError(f"a reference is stated for no attribute {', '.join(lacking)}; there are {', '.join(known)}")
+    return {str(name): _stated(value) for name, value in reference.items()}
+
+
+def _stated(reference: object) -> str:
+    label = None if isinstance(reference, (list, tuple, dict, set, pd.Series, np.ndarray)) else label_of(reference)
+    if label is None:
+        raise DataError(f"a reference is the name of one group, not {shown(reference)}")
+    return label
 
 
 def numbers_of(column: object, name: str) -> Floats:

@@ -25,6 +25,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from auditkit.errors import Complaint, DataError
+from auditkit.subject.labels import group_texts
 from auditkit.subject.sources import Source
 from auditkit.subject.values import PLAIN_NUMBER, counted, listing, number, text_of
 
@@ -135,7 +136,9 @@ def _plain(column: pd.Series) -> pd.Series:
     if isinstance(dtype, pd.SparseDtype):
         return pd.Series(np.asarray(column), dtype=dtype.subtype)
     inner = dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
-    whole = isinstance(inner, pd.IntervalDtype | pd.PeriodDtype) or pd.api.types.is_complex_dtype(inner)
+    if isinstance(inner, pd.IntervalDtype):
+        return pd.Series(group_texts(column, str(column.name)), dtype=object)
+    whole = isinstance(inner, pd.PeriodDtype) or pd.api.types.is_complex_dtype(inner)
     if not whole and pd.api.types.is_object_dtype(inner):
         try:
             whole = pa.types.is_nested(pa.array(column.astype(object), from_pandas=True).type)

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from fairlearn.metrics import MetricFrame, selection_rate
+from sklearn.linear_model import LogisticRegression
 
+from auditkit import audit
 from auditkit.errors import DataError
 from auditkit.fairness import (
     compare,
@@ -196,7 +198,7 @@ DOORS: dict[str, Callable[[Any, Path], Told]] = {
 
 
 FAST = ("compare", "control", "measure_table of a frame", "policy")
-FEW = ("bins", "category of numbers", "dates", "numpy's texts of NaN", "texts with NaN", "truth values and another")
+FEW = ("bins", "numpy's texts of NaN", "texts with NaN", "truth values and another")
 GRID = [
     pytest.param(name, door, marks=() if door in FAST[1:] or name in FEW else pytest.mark.prove)
     for name in sorted(KINDS)
@@ -231,16 +233,32 @@ REFERENCES: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "reference", "label"), REFERENCES)
-def test_a_reference_is_the_group_that_it_means(name: str, reference: Any, label: str) -> None:
-    column = KINDS[name].column()
-    rows = table(measure(TRUTH, DECISION, groups={"g": column}, reference={"g": reference}, **EXACT))
-    assert set(rows[rows.reference != ""].reference) == {label}
-    rows = comparison_table(compare(TRUTH, TWO, groups={"g": column}, reference={"g": reference}))
-    assert set(rows[rows.reference != ""].reference) == {label}
-    rows = outcome_table(
+STATED: dict[str, Callable[[Any, Any], pd.DataFrame]] = {
+    "compare": lambda column, reference: comparison_table(
+        compare(TRUTH, TWO, groups={"g": column}, reference={"g": reference})
+    ),
+    "measure": lambda column, reference: table(
+        measure(TRUTH, DECISION, groups={"g": column}, reference={"g": reference})
+    ),
+    "measure, one for all": lambda column, reference: table(
+        measure(TRUTH, DECISION, groups={"g": column}, reference=reference)
+    ),
+    "measure_outcome": lambda column, reference: outcome_table(
         measure_outcome(DECISION, TRUTH, kind="number", groups={"g": column}, reference={"g": reference})
-    )
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("door", "name", "reference", "label"),
+    [
+        pytest.param(door, *row, marks=() if door == "compare" or row[0] == "bins" else pytest.mark.prove)
+        for row in REFERENCES
+        for door in STATED
+    ],
+)
+def test_a_reference_is_the_group_that_it_means(door: str, name: str, reference: Any, label: str) -> None:
+    rows = STATED[door](KINDS[name].column(), reference)
     assert set(rows[rows.reference != ""].reference) == {label}
 
 
@@ -390,3 +408,60 @@ def test_memberships_are_read_from_every_kind_of_column(name: str) -> None:
     assert found == measure_membership(TRUTH, DECISION, groups=plain, kind="several", reference="1", **EXACT)
     with pytest.raises(DataError, match=r"membership of 2 are needed as numbers.*'yes'"):
         measure_membership(TRUTH, DECISION, groups={**groups, 2: ["yes"] * N}, kind="several")
+
+
+@pytest.mark.parametrize(
+    ("groups", "attributes"),
+    [
+        (pd.Series(_listed(["f", "m", "x"]), name="sex"), {"sex"}),
+        (pd.Series(_listed(["f", "m", "x"])), {"group"}),
+        (pd.DataFrame({"sex": _listed(["f", "m", "x"]), 2: PLACE}), {"sex", "2"}),
+        ({"sex": pd.Series(_listed(["f", "m", "x"]), index=range(9, 9 + N)), 2: tuple(PLACE)}, {"sex", "2"}),
+    ],
+)
+def test_groups_come_as_a_mapping_a_frame_or_one_series(groups: Any, attributes: set[str]) -> None:
+    part = compare(TRUTH, TWO, groups=groups, **EXACT)
+    assert {row.on for row in part.changes if row.on} == attributes
+    assert set(measure(TRUTH, DECISION, groups=groups, **EXACT).attributes) == attributes
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"groups": "sex"}, "groups must say which column is which attribute, and are a str"),
+        ({"groups": [["f"] * N]}, "are a list.*write groups="),
+        ({"groups": {}}, "there is no attribute"),
+        ({"reference": {"gender": "m"}}, "no attribute gender; there are g"),
+        ({"reference": {"g": "9"}}, "'9' is no group of 'g'"),
+        ({"reference": {"g": ["1"]}}, r"the name of one group, not \['1'\]"),
+        ({"reference": {"g": None}}, "the name of one group, not None"),
+        ({"reference": {"g": pd.Series([1])}}, "the name of one group"),
+    ],
+)
+def test_groups_and_references_that_are_none_are_refused_alike(given: dict[str, Any], said: str) -> None:
+    stated: dict[str, Any] = {"groups": {"g": PLACE}, **given}
+    for door in (
+        lambda: measure(TRUTH, DECISION, **stated),
+        lambda: compare(TRUTH, TWO, **stated),
+        lambda: measure_outcome(DECISION, TRUTH, kind="number", **stated),
+    ):
+        with pytest.raises(DataError, match=said):
+            door()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["bins", "truth values", *(pytest.param(x, marks=pytest.mark.prove) for x in ("category of numbers", "dates"))],
+)
+def test_a_frame_in_memory_is_audited_under_the_same_names(name: str) -> None:
+    column = pd.Series(PLACE == 1) if name == "truth values" else pd.Series(KINDS[name].column())
+    frame = pd.DataFrame({"x": RNG.normal(size=N), "place": column, "repaid": TRUTH})
+    model = LogisticRegression().fit(frame[["x"]], TRUTH)
+    reference = {"bins": "(0, 30]", "category of numbers": 2, "truth values": False, "dates": "2021-01-01"}[name]
+    train = frame.iloc[:60].assign(x=RNG.normal(size=60))
+    result = audit(model, train=train, evaluation=frame, label="repaid", protected={"place": reference}, minimum_cell=2)
+    assert result.fairness is not None
+    labels = {group.group for group in result.fairness.groups if group.on == "place" and group.group != "unknown"}
+    assert labels == ({"true", "false"} if name == "truth values" else set(KINDS[name].names))
+    stated = {group.group for group in result.fairness.groups if group.is_reference}
+    assert stated == {"false" if reference is False else str(reference)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from auditkit.errors import ModelError
-from auditkit.influence import attribute
+from auditkit.influence import attribute, build_store
 from auditkit.influence.registry import ESTIMATORS
 from tests.influence.conftest import random
 
@@ -82,6 +83,14 @@ def test_a_loss_without_curvature_is_refused_with_what_to_do(name: str, estimato
 def test_a_loss_without_slope_is_refused(estimator: str) -> None:
     with pytest.raises(ModelError, match="slope of the loss in the outputs is 0 for every record"):
         attribute(line(1), lambda z, y: 0 * z, (X, Y), {"all": (X, Y)}, estimator=estimator, weight_decay=L2)
+
+
+@pytest.mark.parametrize("name", ["hinge", "absolute", "quantile"])
+def test_a_store_of_gradients_is_not_built_for_it(name: str, tmp_path: Path) -> None:
+    outputs, loss, targets = STRAIGHT[name]
+    with pytest.raises(ModelError, match="a slope and no curvature"):
+        build_store(line(outputs), loss, (X, targets), tmp_path / "store")
+    assert not (tmp_path / "store").exists()
 
 
 @pytest.mark.parametrize("name", ["hinge", "absolute", "quantile"])

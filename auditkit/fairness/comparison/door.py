@@ -10,12 +10,19 @@ from numpy.typing import ArrayLike
 
 from auditkit.errors import DataError
 from auditkit.fairness.comparison.assess import Other, assess
-from auditkit.policy.bins import group_label
 from auditkit.policy.schema import FairnessSettings
 from auditkit.result.comparison_of_models import ModelComparison
 from auditkit.stats.weighted import relative
 from auditkit.subject.groups import intersect
-from auditkit.subject.labels import answers_of, column_of, group_levels, group_texts, numbers_of
+from auditkit.subject.labels import (
+    answers_of,
+    attributes_of,
+    column_of,
+    group_levels,
+    group_texts,
+    numbers_of,
+    references_of,
+)
 from auditkit.subject.persons import person_codes
 from auditkit.subject.types import ALL_RECORDS, Grouping
 
@@ -24,11 +31,11 @@ def compare(
     truth: ArrayLike,
     decisions: Mapping[str, ArrayLike],
     *,
-    groups: Mapping[str, ArrayLike] | pd.DataFrame,
+    groups: Mapping[str, ArrayLike] | pd.DataFrame | pd.Series,
     persons: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     intersections: Sequence[Sequence[str]] = (),
-    reference: Mapping[str, object] | None = None,
+    reference: object = None,
     settings: FairnessSettings | None = None,
     minimum_cell: int = 10,
 ) -> ModelComparison:
@@ -50,7 +57,7 @@ def compare(
     if len(names) < 2:
         raise DataError("two models are needed at least")
     own = answers_of(truth, "truth")
-    given = {str(name): column_of(values, str(name)) for name, values in dict(groups).items()}
+    given = {name: column_of(values, name) for name, values in attributes_of(groups).items()}
     uneven = [name for name, values in given.items() if len(values) != len(own)]
     if uneven:
         raise DataError(f"the groups of {', '.join(uneven)} do not fit {len(own):,} labels")
@@ -58,9 +65,9 @@ def compare(
     short = [name for name, values in answers.items() if len(values) != len(own)]
     if short:
         raise DataError(f"the decisions of {', '.join(short)} do not fit {len(own):,} labels")
-    stated = {str(name): group_label(value) for name, value in dict(reference or {}).items()}
+    stated = references_of(reference, given)
     plain = {name: _grouping(name, values, stated.get(name)) for name, values in given.items()}
-    lacking = [name for name in (*stated, *(part for parts in intersections for part in parts)) if name not in plain]
+    lacking = [part for parts in intersections for part in parts if part not in plain]
     if lacking:
         raise DataError(f"no attribute {', '.join(dict.fromkeys(lacking))}; there are {', '.join(plain)}")
     crossed = [intersect([plain[part] for part in parts]) for parts in intersections]

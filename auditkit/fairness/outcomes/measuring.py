@@ -12,13 +12,12 @@ from numpy.typing import ArrayLike
 from auditkit.errors import DataError
 from auditkit.fairness import weights as given_weights
 from auditkit.fairness.outcomes.reading import outcome_parts
-from auditkit.policy.bins import group_label
 from auditkit.policy.outcomes import Outcome
 from auditkit.policy.schema import FairnessSettings
 from auditkit.result.outcomes import OutcomePart
 from auditkit.stats.weighted import relative
 from auditkit.subject.groups import intersect
-from auditkit.subject.labels import column_of, group_levels, group_texts, numbers_of
+from auditkit.subject.labels import attributes_of, column_of, group_levels, group_texts, numbers_of, references_of
 from auditkit.subject.types import Grouping
 
 
@@ -27,7 +26,7 @@ def measure_outcome(
     truth: ArrayLike | None = None,
     *,
     kind: Literal["classes", "number", "ranking"],
-    groups: Mapping[str, ArrayLike] | pd.DataFrame,
+    groups: Mapping[str, ArrayLike] | pd.DataFrame | pd.Series,
     persons: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     within: ArrayLike | None = None,
@@ -35,7 +34,7 @@ def measure_outcome(
     quantiles: Sequence[float] = (0.1, 0.5, 0.9),
     top: Sequence[float] = (0.1,),
     intersections: Sequence[Sequence[str]] = (),
-    reference: Mapping[str, object] | None = None,
+    reference: object = None,
     settings: FairnessSettings | None = None,
     minimum_cell: int = 10,
     seed: int = 0,
@@ -55,9 +54,10 @@ def measure_outcome(
         DataError: lengths differ, a number is none, a merit or weight is negative, a reference is no group.
     """
     given = {"prediction": prediction, "truth": truth, "within": within}
-    frame = _frame({name: values for name, values in given.items() if values is not None}, groups, persons, weights)
-    stated_reference = {str(name): group_label(value) for name, value in dict(reference or {}).items()}
-    plain = {str(name): _grouping(str(name), values, stated_reference) for name, values in dict(groups).items()}
+    attributes = attributes_of(groups)
+    frame = _frame({name: values for name, values in given.items() if values is not None}, attributes, persons, weights)
+    references = references_of(reference, attributes)
+    plain = {name: _grouping(name, values, references) for name, values in attributes.items()}
     crossed = [intersect([_named(plain, part) for part in parts]) for parts in intersections]
     stated = {"kind": kind, "prediction": "prediction", "classes": tuple(classes), "quantiles": tuple(quantiles),
               "top": tuple(top), "truth": None if truth is None else "truth",
@@ -90,10 +90,10 @@ def outcome_table(part: OutcomePart) -> pd.DataFrame:
 
 
 def _frame(
-    columns: Mapping[str, ArrayLike], groups: Mapping[str, ArrayLike] | pd.DataFrame, *others: ArrayLike | None
+    columns: Mapping[str, ArrayLike], attributes: Mapping[str, ArrayLike], *others: ArrayLike | None
 ) -> pd.DataFrame:
     arrays = {name: column_of(values, name) for name, values in columns.items()}
-    named = {str(name): values for name, values in dict(groups).items()}
+    named = dict(attributes)
     named |= {name: values for name, values in zip(("persons", "weights"), others, strict=True) if values is not None}
     lengths = {len(values) for values in arrays.values()} | {len(column_of(x, name)) for name, x in named.items()}
     if len(lengths) != 1:

@@ -19,6 +19,7 @@ from auditkit.influence.decay import weight_decay
 from auditkit.influence.measures import Evaluation, measure_values
 from auditkit.influence.problem import Loss, Problem
 from auditkit.influence.quality import coverage, from_optimum, left_out_of
+from auditkit.influence.refusals import explained
 from auditkit.influence.registry import ESTIMATORS, SOURCES, choose
 from auditkit.influence.renormalised import RemovalForm, renormalise
 from auditkit.influence.request import Measured, Rows, device_of, evaluation_of, passes_of, problem_of
@@ -175,7 +176,8 @@ def _prepared(
     n, fitting = reader.table.rows, replace(sample, keep=folder.pieces)
     if settings.fit_records is None:
         fitting = streamed(sample, reader, sample.processes, folder.pieces, folder.path)
-    fitted = fit(fitting, sample, evaluation, settings, folder, n=n)
+    with explained(sample):
+        fitted = fit(fitting, sample, evaluation, settings, folder, n=n)
     whole = replace(sample, total=n)
     scorer = Scorer.of(
         whole, fitted.curvature, evaluation, pull=fitted.pull, tolerance=settings.tolerance, top=settings.top
