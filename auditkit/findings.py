@@ -3,6 +3,7 @@
 A rule is judged group by group on the interval of its estimate (simultaneous over the groups it covers):
 
 * `meets` when the interval lies wholly on the permitted side, `breaches` when it lies wholly on the other;
+* where a figure is told as a band only (it counts a few persons), the band's interval is judged in the same way;
 * `insufficient-evidence` in between, below a minimum, or with too much unknown membership, with the reason, the side
   on which the point lies and the number of records that would decide;
 * `not-applicable` with the reason, when the part that measures it was not assessed.
@@ -153,13 +154,29 @@ def _parts(rule: Rule, rows: Sequence[Measurement]) -> tuple[str, ...]:
 
 def _group_verdict(row: Measurement, rule: Rule, adjusted: Adjusted) -> GroupVerdict:
     if row.estimate.value is None:
-        return _open(row, rule, row.estimate.withheld or "not estimable")
+        return _banded(row, rule) or _open(row, rule, row.estimate.withheld or "not estimable")
     side, reason = _decided(row, rule, adjusted, side_of(row.estimate.value, rule.op, rule.threshold))
     if not side:
         return _open(row, rule, reason)
     return GroupVerdict(
         group=row.group, reference=row.reference, verdict="meets" if side == "permitted" else "breaches",
         reason=reason, estimate=row.estimate, side=side,
+    )  # fmt: skip
+
+
+def _banded(row: Measurement, rule: Rule) -> GroupVerdict | None:
+    """The verdict on a figure of which only a band is told, where the band's whole interval lies on one side."""
+    low, high = row.estimate.low, row.estimate.high
+    if rule.proof == "point" or low is None or high is None:
+        return None
+    sides = {side_of(bound, rule.op, rule.threshold) for bound in (low, high)}
+    if len(sides) > 1:
+        return None
+    side = sides.pop()
+    return GroupVerdict(
+        group=row.group, reference=row.reference, verdict="meets" if side == "permitted" else "breaches",
+        reason=f"the interval of all that the figure may be lies wholly on the {side} side",
+        estimate=row.estimate, side=side,
     )  # fmt: skip
 
 

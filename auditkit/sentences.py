@@ -28,6 +28,9 @@ def finding(
     asked = f"the policy asks for {OP_WORDS[rule.op]} {number(rule.threshold, unit)}"
     if decisive is None or decisive.estimate.value is None:
         subject = f"{name} on {rule.on}" if rule.on else name
+        if decisive is not None and verdict in ("meets", "breaches"):
+            subject = f"{name}{f' for {decisive.group}' if decisive.group else ''}"
+            reason = f"{reason} ({_interval(decisive.estimate, unit)}; {decisive.estimate.withheld})"
         return "; ".join([f"{subject}: {verdict.replace('-', ' ')}, {reason}", *parts, f"{asked}."])
     who = f" for {decisive.group}" if decisive.group else ""
     against = f" against {decisive.reference}" if decisive.reference else ""
@@ -41,11 +44,15 @@ def finding(
 def _observed(estimate: Estimate, value: float, unit: str) -> str:
     parts = []
     if estimate.low is not None and estimate.high is not None:
-        limits = f"{number(estimate.low, unit)} to {number(estimate.high, unit)}"
-        parts.append(f"{100 * estimate.level:g} % interval {limits}")
+        parts.append(_interval(estimate, unit))
     if estimate.n is not None:
         parts.append(f"n = {estimate.n:,}")
     return number(value, unit) + (f" ({', '.join(parts)})" if parts else "")
+
+
+def _interval(estimate: Estimate, unit: str) -> str:
+    limits = f"{number(estimate.low or 0.0, unit)} to {number(estimate.high or 0.0, unit)}"
+    return f"{100 * estimate.level:g} % interval {limits}"
 
 
 def by_test(multiplicity: str, own: Side, *, decides: bool) -> tuple[Side, str]:

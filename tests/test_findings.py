@@ -70,6 +70,17 @@ TABLE = {
         rule(), [row(0.9, 0.7, 1.0), row(0.5, 0.4, 0.6, group="other")], "breaches", 1,
     ),
     "never measured": (rule(), [], "insufficient-evidence", 3),
+    "a band wholly below": (rule("<=", 0.1), [row(None, 0.0, 0.06, withheld="fewer than 10")], "meets", 0),
+    "a band that touches": (rule("<=", 0.1), [row(None, 0.0, 0.1, withheld="fewer than 10")], "meets", 0),
+    "a band across": (rule("<=", 0.1), [row(None, 0.0, 0.2, withheld="fewer than 10")], "insufficient-evidence", 3),
+    "a band wholly above": (rule("<=", 0.1), [row(None, 0.9, 1.0, withheld="fewer than 10")], "breaches", 1),
+    "a band of a floor": (rule(">=", 0.8), [row(None, 0.9, 1.0, withheld="fewer than 10")], "meets", 0),
+    "a band without an upper end": (
+        rule("<=", 0.1), [row(None, 0.0, None, withheld="fewer than 10")], "insufficient-evidence", 3,
+    ),
+    "a band by its point": (
+        rule("<=", 0.1, proof="point"), [row(None, 0.0, 0.06, withheld="fewer than 10")], "insufficient-evidence", 3,
+    ),
 }  # fmt: skip
 
 
@@ -79,6 +90,31 @@ def test_truth_table(name: str) -> None:
     findings, conclusion = judged([asked], [*rows, REFERENCE] if rows else [])
     assert findings[0].verdict == verdict
     assert conclusion.exit_code == code
+
+
+@pytest.mark.parametrize("low, high, verdict", [(0.0, 0.02, "meets"), (0.9, 1.0, "breaches"), (0.0, 0.2, "insuff")])
+def test_a_band_is_said_with_its_interval_and_reason(low: float, high: float, verdict: str) -> None:
+    rate = row(
+        None, low, high, group="", measure="privacy.exposed_share", on="", reference="", unit="share",
+        withheld="fewer than 10 are counted",
+    )  # fmt: skip
+    (finding,), _ = judged([rule("<=", 0.05, measure="privacy.exposed_share", on=None)], [rate])
+    assert finding.verdict.startswith(verdict)
+    assert "fewer than 10 are counted" in finding.sentence
+    assert ("95 % interval" in finding.sentence) == (verdict != "insuff")
+
+
+STRONGEST = ("privacy.attack_auc", "privacy.tpr_at_fpr_0.1", "privacy.tpr_at_fpr_0.01", "privacy.tpr_at_fpr_0.001")
+OWN = ("privacy.rmia_auc", "privacy.lira_tpr_at_fpr_0.1", "privacy.loss_threshold_auc", "privacy.trace_tpr_at_fpr_0.01")
+
+
+@pytest.mark.parametrize("measure", [*STRONGEST, *OWN])
+@pytest.mark.parametrize(("low", "high"), [(0.01, 0.02), (0.03, 0.08), (0.06, 0.2)])
+def test_a_finding_of_the_strongest_attack_names_it(measure: str, low: float, high: float) -> None:
+    said = "the strongest of the 5 attacks measured: Relative likelihood (RMIA)"
+    figure = row((low + high) / 2, low, high, group="", measure=measure, on="", reference="", parts=(said,))
+    (finding,), _ = judged([rule("<=", 0.05, measure=measure, on=None)], [figure])
+    assert (said in finding.sentence) == (measure in STRONGEST)
 
 
 def test_the_reference_is_not_compared_with_itself() -> None:

@@ -78,7 +78,7 @@ class Given:
     minimum_cell: int
     """Smallest number of persons that a public number may tell of."""
     generator: np.random.Generator
-    """Draws the half of the non-members that sets thresholds, samples for the duplicate distance, and bootstraps."""
+    """Draws the half of the non-members that attacks may be fitted on, the duplicate distance's sample, bootstraps."""
     level: float = 0.95
     """Coverage of the intervals; each on its own, not simultaneous."""
     retrained: Retrained | None = None

@@ -45,7 +45,7 @@ class Described:
     levels: Mask
     """[F] which columns hold codes."""
     setting: Mask
-    """[K] non-members that may be fitted on or set thresholds; the others measure, and nothing is fitted on them."""
+    """[K] non-members that may be fitted on; nothing is fitted on the others."""
     persons: Ints | None = None
     """[K] person codes of the non-members, or None: each record its own person."""
 

@@ -210,3 +210,34 @@ def test_records_without_a_person_are_persons_of_their_own(make_world: Callable[
     assert part.structure is not None
     means = {check.name: check.estimate.value for check in part.structure.checks}
     assert means["Records per person, on average"] == 1.0
+
+
+@pytest.mark.parametrize("seed", range(20, 28))
+def test_the_measures_without_an_attacks_name_are_the_strongest_attacks(
+    seed: int, make_world: Callable[..., dict[str, Any]]
+) -> None:
+    world = make_world(seed)
+    world["persons"] = {
+        name: np.array([f"{name}-{i // (1 + seed % 3)}" for i in range(len(frame))], dtype=object)
+        for name, frame in world["features"].items()
+    }
+    part, _ = assess(Given(**_with_retrained(world, planted=30 * (seed % 4))))
+    rows = {row.measure: row for row in part.measurements if not row.on}
+    ways = [("privacy.attack_auc", [a.auc for a in ATTACKS.values()])]
+    ways += [
+        (f"privacy.tpr_at_fpr_{rate}", [f"privacy.{a.measures}tpr_at_fpr_{rate}" for a in ATTACKS.values()])
+        for rate in (0.01, 0.1)
+    ]
+    for measure, names in ways:
+        strongest = rows[measure]
+        measured = {name: rows[name].estimate for name in names if rows[name].estimate.high is not None}
+        assert len(measured) >= 5 and strongest.parts
+        known = [one.value for one in measured.values() if one.value is not None]
+        if strongest.estimate.value is not None:
+            assert strongest.estimate.value == max(known)
+            titled = {a.title: name for a, name in zip(ATTACKS.values(), names, strict=True)}
+            (own,) = [name for title, name in titled.items() if title in strongest.parts[0]]
+            assert measured[own].value == max(known)
+        assert strongest.estimate.high == max(one.high for one in measured.values())  # type: ignore[type-var]
+        # The interval pays for the choice below, and only there.
+        assert strongest.estimate.low <= max(one.low for one in measured.values())  # type: ignore[operator,type-var]

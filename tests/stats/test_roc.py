@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from auditkit.errors import NumericsError
@@ -43,8 +44,6 @@ def test_complete_separation_does_not_claim_certainty() -> None:
 
 @pytest.mark.parametrize("shift", [0.0, 0.8, 2.0])
 def test_auc_interval_covers(shift: float) -> None:
-    from scipy.stats import norm
-
     generator = np.random.default_rng(5)
     truth = norm.cdf(shift / np.sqrt(2))
     held = 0
@@ -54,6 +53,25 @@ def test_auc_interval_covers(shift: float) -> None:
         held += found.low <= truth <= found.high
     # 600 samples at 0.95: three binomial standard errors are 0.027.
     assert held / 600 >= 0.95 - 0.027
+
+
+@pytest.mark.parametrize(("n", "m"), [(300, 300), (2000, 500)])
+@pytest.mark.parametrize(
+    ("values", "shift"), [(2, 0.0), (2, 0.2), (3, 0.0), (5, 0.3), (12, 0.0), (12, 0.5), (60, 0.0), (60, 0.2)]
+)
+def test_auc_interval_covers_with_ties(values: int, shift: float, n: int, m: int) -> None:
+    generator = np.random.default_rng(6)
+    edges = np.linspace(-2, 2, values + 1)[1:-1]
+    seen, unseen = (np.diff(np.r_[0.0, norm.cdf(edges - mean), 1.0]) for mean in (shift, 0.0))
+    truth = float(seen @ (np.cumsum(unseen) - unseen / 2))
+    held = 0
+    for _ in range(400):
+        sides = (generator.choice(values, size, p=law) for size, law in ((n, seen), (m, unseen)))
+        found = roc.auc(positives=next(sides), negatives=next(sides), level=0.95)
+        assert found.low is not None and found.high is not None
+        held += found.low <= truth <= found.high
+    # 400 samples at 0.95: three binomial standard errors are 0.033.
+    assert held / 400 >= 0.95 - 0.033
 
 
 def test_too_few_scores_give_a_reason_and_nan_is_refused() -> None:

@@ -18,7 +18,7 @@ TREES: Final = 40
 LEAVES: Final = 8
 RATE: Final = 0.15
 FEWEST: Final = 100
-"""Non-members that may be fitted on or set thresholds; below it a law given the features cannot be told from chance."""
+"""Non-members that may be fitted on; below it a law given the features cannot be told from chance."""
 LEAST_SHARE: Final = 1e-3
 """Of the mean squared residual: what a record's squared residual counts at least, so that its logarithm is bounded."""
 LOG_OF_SQUARE: Final = float(-digamma(0.5) - np.log(2.0))
@@ -30,10 +30,10 @@ def score(evidence: Evidence) -> Scores:
 
     s_i = (phi_i - mu(x_i, y_i)) / sigma(x_i, y_i), phi the margin logit. mu and log sigma² are gradient-boosted trees
     (of phi; of log squared residuals, plus LOG_OF_SQUARE). A threshold on s is then, at every false-positive rate at
-    once, the quantile of that normal law given the features. Of the non-members that set the thresholds every other
-    person is fitted on, and sets none; neither members nor the non-members that measure are fitted on. So members,
-    those that set and those that measure are judged by a law that none of them shaped. Residuals are those of the fit,
-    hence sigma a little too small where the trees follow the noise; all are judged by it alike.
+    once, the quantile of that normal law given the features. Of one half of the non-members every other person is
+    fitted on, and measures nothing; neither members nor the other non-members are fitted on. So members and the
+    non-members that measure are judged by a law that none of them shaped. Residuals are those of the fit, hence sigma a
+    little too small where the trees follow the noise; all are judged by it alike.
 
     Source: Bertran, Tang, Kearns, Morgenstern, Roth & Wu, Scalable Membership Inference Attacks via Quantile
     Regression, NeurIPS 2023, section 3 (their Gaussian form). It needs no retrained models. Wrong where the margin

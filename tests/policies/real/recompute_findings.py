@@ -83,7 +83,7 @@ def _group(
     group: str, reference: str, estimate: dict[str, Any], rule: dict[str, Any], names: tuple[str, ...]
 ) -> dict[str, Any]:
     verdict, needed = "insufficient-evidence", None
-    if estimate["value"] is not None and estimate["low"] is not None:
+    if estimate["low"] is not None and (estimate["value"] is not None or estimate["high"] is not None):
         # A lower limit alone has no upper end.
         ends = (estimate[end] if estimate[end] is not None else math.inf for end in ("low", "high"))
         low, high = (_one(_inside(end, rule)) for end in ends)
