@@ -20,6 +20,7 @@ P = TypeVar("P", bound=Record)
 _PART = "part"
 _NAMES = ("names", "kinds", "measures", "units")
 _ARRAYS = ("rows", "effects", "self_influence")
+_FURTHER = ("leverage", "reference")
 
 
 def fairness(
@@ -85,14 +86,14 @@ def _answer(
 
 def _from_scores(scores: InfluenceArrays) -> dict[str, NDArray[Any]]:
     told = {name: list(getattr(scores, name)) for name in _NAMES}
-    leverage = {} if scores.leverage is None else {"leverage": scores.leverage}
-    return {"columns": _saying(told)} | {name: getattr(scores, name) for name in _ARRAYS} | leverage
+    further = {name: getattr(scores, name) for name in _FURTHER if getattr(scores, name) is not None}
+    return {"columns": _saying(told)} | {name: getattr(scores, name) for name in _ARRAYS} | further
 
 
 def _to_scores(arrays: Mapping[str, NDArray[Any]]) -> InfluenceArrays:
     names, kinds, measures, units = (tuple(_said(arrays["columns"])[name]) for name in _NAMES)
     rows, effects, own = (arrays[name] for name in _ARRAYS)
-    return InfluenceArrays(rows, names, kinds, measures, units, effects, own, arrays.get("leverage"))
+    return InfluenceArrays(rows, names, kinds, measures, units, effects, own, *(arrays.get(name) for name in _FURTHER))
 
 
 def _saying(document: object) -> NDArray[np.uint8]:

@@ -91,9 +91,11 @@ def run_audit(
     )
     fair = with_models(fair, policy, table, predictions, prepared.compared)
     progress("influence")
+    retrained = retraining.retrained(table, found)
     traced, scores = rooms.influence(
-        policy, subject, table, slices, bank=bank, no_bank=no_bank, keep=keep, processes=processes
-    )
+        policy, subject, table, slices, bank=bank, no_bank=no_bank, keep=keep, processes=processes,
+        retrained=retrained, predictions=predictions,
+    )  # fmt: skip
     records.hand_out(shard, table, scores, processes)
     progress("privacy")
     private, arrays = kept.privacy(
@@ -105,7 +107,7 @@ def run_audit(
             predictions,
             scores=scores,
             no_scores=traced.reason,
-            retrained=retraining.retrained(table, found),
+            retrained=retrained,
             no_retrained=found.no_pool,
             planted=rooms.canaries(policy, subject, table, for_canaries, keep),
             guarded=beside is not None,
@@ -167,9 +169,11 @@ def run_audit(
         limits=(*statements.limits(policy, fair, traced, private), *guarded.notes, *sealed()),
         minimum_cell=policy.report.minimum_cell,
     )
-    retrained = {name: array for own in (bank, found.pool) if own is not None for name, array in own.arrays().items()}
-    evidence = {**arrays, **halves, **retrained, **records.answers(predictions)}
-    return Audit(result, evidence, records.tables(table, scores, arrays), guarded)
+    models = {name: array for own in (bank, found.pool) if own is not None for name, array in own.arrays().items()}
+    evidence = {**arrays, **halves, **models, **records.answers(predictions)}
+    listed = {} if scores is None else rooms.training_slices(policy, subject, table)
+    tables = records.tables(table, scores, arrays, predictions=predictions, slices=listed)
+    return Audit(result, evidence, tables, guarded)
 
 
 def assist(prepared: Prepared, *, processes: Processes, shard: Callable[[pd.DataFrame], None]) -> None:

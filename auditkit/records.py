@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from auditkit.influence.assess import InfluenceArrays
 from auditkit.processes import Processes
 from auditkit.subject.types import Predictions, Table
+
+_LISTED: Final = (
+    "screen_rank", "screen_p", "screen_flag", "risk", "risk_low", "exposed_flag", "duplicate_cluster",
+)  # fmt: skip
 
 
 def answers(predictions: Predictions) -> dict[str, NDArray[Any]]:
@@ -40,10 +45,30 @@ def hand_out(
     processes.meet()
 
 
-def tables(table: Table, scores: InfluenceArrays | None, arrays: Mapping[str, NDArray[Any]]) -> dict[str, pd.DataFrame]:
-    """Record by record, for restricted evidence: ids with self-influence and privacy's flags; effects lie in shards."""
+def tables(
+    table: Table,
+    scores: InfluenceArrays | None,
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    predictions: Predictions,
+    slices: Mapping[str, NDArray[np.bool_]],
+) -> dict[str, pd.DataFrame]:
+    """Record by record, for restricted evidence, the largest self-influence first; effects lie in shards.
+
+    Columns: `id`, `self_influence` (nats), `loss` (nats), `label`; of privacy, as far as they exist, `screen_rank`,
+    `screen_p`, `screen_flag`, `risk`, `risk_low`, `exposed_flag`, `duplicate_cluster`; then `slice: NAME`, whether the
+    record passes the filter of each of the policy's slices that can be put to training records.
+
+    Args:
+        table, scores, arrays, predictions: of one audit. slices: name -> [N].
+    """
     if scores is None:
         return {}
     columns: dict[str, Any] = {"id": table.ids[scores.rows], "self_influence": scores.self_influence}
-    columns |= {name: arrays[name] for name in ("screen_rank", "screen_flag", "duplicate_cluster") if name in arrays}
-    return {"training_records": pd.DataFrame(columns)}
+    if predictions.loss_train is not None:
+        columns["loss"] = predictions.loss_train
+    columns["label"] = table.label[scores.rows]
+    columns |= {name: arrays[name] for name in _LISTED if name in arrays}
+    columns |= {f"slice: {name}": mask for name, mask in slices.items()}
+    order = np.argsort(-scores.self_influence, kind="stable")
+    return {"training_records": pd.DataFrame(columns).iloc[order].reset_index(drop=True)}

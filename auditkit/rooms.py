@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditkit import kept
+from auditkit.bank.margins import margins
 from auditkit.bank.types import Bank
 from auditkit.fairness import assess as fairness_room
 from auditkit.fairness.control import controls
@@ -28,6 +29,7 @@ from auditkit.privacy import assess as privacy_room
 from auditkit.privacy.account import Around
 from auditkit.privacy.canaries import plant
 from auditkit.privacy.joint import NO_GAPS, Gaps
+from auditkit.privacy.learned import gain
 from auditkit.privacy.membership import Retrained
 from auditkit.privacy.one_run import Planted
 from auditkit.privacy.rankings import Traced
@@ -117,7 +119,7 @@ def statutory(policy: Policy, table: Table, predictions: Predictions, part: Fair
 
 def influence(
     policy: Policy, subject: Subject, table: Table, slices: tuple[Slice, ...], *, bank: Bank | None, no_bank: str,
-    keep: Keep, processes: Processes,
+    keep: Keep, processes: Processes, retrained: Retrained | None = None, predictions: Predictions | None = None,
 ) -> tuple[InfluencePart, influence_room.InfluenceArrays | None]:  # fmt: skip
     """What the treatment of slices rests on, as it was kept or as it is computed now."""
     stated = policy.influence
@@ -129,10 +131,21 @@ def influence(
 
     def assess() -> tuple[InfluencePart, influence_room.InfluenceArrays | None]:
         return influence_room.assess(
-            subject, table, slices, settings, bank=bank, no_bank=no_bank, keep=keep, processes=processes
-        )
+            subject, table, slices, settings, bank=bank, no_bank=no_bank, gain=_gain(retrained, predictions),
+            keep=keep, processes=processes,
+        )  # fmt: skip
 
     return kept.influence(keep, processes, assess)
+
+
+def _gain(retrained: Retrained | None, predictions: Predictions | None) -> Floats | None:
+    """What being learned from would do to the margins of the reserve's records, as far as retrained models tell."""
+    if retrained is None or not retrained.reserve or predictions is None:
+        return None
+    if predictions.loss_train is None or predictions.loss_reserve is None:
+        return None
+    target = margins(np.concatenate([predictions.loss_train, predictions.loss_reserve]))
+    return gain(retrained, target)[len(predictions.loss_train) :]
 
 
 def privacy(
@@ -168,6 +181,7 @@ def privacy(
         groupings=_groupings(table, "train"),
         self_influence=None if scores is None else scores.self_influence,
         no_self_influence=no_scores,
+        reference=None if scores is None else scores.reference,
         settings=policy.privacy,
         deployment=policy.deployment,
         minimum_cell=policy.report.minimum_cell,
@@ -201,6 +215,16 @@ def around(
         names = tuple(scores.names[k] for k in at)
         gaps = Gaps(names, tuple(float(values[name] or 0.0) for name in names), scores.effects[:, at], "")
     return Around(pieces, gaps, subject.parameters)
+
+
+def training_slices(policy: Policy, subject: Subject, table: Table) -> dict[str, NDArray[np.bool_]]:
+    """Name -> [N] of the policy's slices that can be put to training records."""
+    train = table.rows("train")
+    if not len(train) or subject.score is None:
+        return {}
+    frame = table.frame.iloc[train]
+    pieces = [Piece(*found) for found in on_training(policy, table, subject.decide(frame), subject.score(frame))]
+    return {piece.name: piece.mask for piece in pieces if piece.mask is not None}
 
 
 def traced(subject: Subject, table: Table, scores: influence_room.InfluenceArrays | None) -> Traced:

@@ -18,6 +18,7 @@ from auditkit.influence.disclosure import Release, releases
 from auditkit.influence.measures import Evaluation, measure_values, state_evaluation
 from auditkit.influence.problem import Problem, pose
 from auditkit.influence.targets import UNITS, Target, targets_of
+from auditkit.influence.unseen import Unseen
 from auditkit.influence.ways import Found, NotAtHand, Rank, of_audited, of_bank, of_replay
 from auditkit.pieces import Keep, Nothing, Under
 from auditkit.processes import ALONE, Processes
@@ -46,6 +47,9 @@ class InfluenceArrays:
     """[N] predicted change of the record's own loss, nats; never below zero by more than rounding."""
     leverage: Floats | None = None
     """[N] share of the curvature that is the record's own; None where the estimator takes no record out of it."""
+    reference: Floats | None = None
+    """[K] self-influence that the reserve's records would have, had the model learned from them (`unseen`); None where
+    there is no reserve with labels or the estimator has no way to it."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ def assess(
     *,
     bank: Bank | None = None,
     no_bank: str = "no models were retrained",
+    gain: Floats | None = None,
     keep: Keep = _NOWHERE,
     processes: Processes = ALONE,
 ) -> tuple[InfluencePart, InfluenceArrays | None]:
@@ -80,6 +85,7 @@ def assess(
         slices: slices and cases over the evaluation rows, frozen under the audited model.
         settings: estimator, damping, columns to compare, smallest cells, floor of fidelity.
         bank: retrained models, on which fidelity is measured; None, and `no_bank` says why.
+        gain: [K] by how much the margin of each reserve record would rise if it were learned from; None: not known.
         keep: where finished sums and scores are left, and found by a run that goes on.
         processes: each holds a share of the training records; all of them assess, with the same arguments.
 
@@ -100,7 +106,9 @@ def assess(
         reason = "no slice or case has members, and no protected group reaches the minimum beside its reference"
         return InfluencePart(status="not-applicable", reason=reason), None
     try:
-        run = _Run.of(subject, table, targets, settings, bank=bank, no_bank=no_bank, keep=keep, processes=processes)
+        run = _Run.of(
+            subject, table, targets, settings, bank=bank, no_bank=no_bank, gain=gain, keep=keep, processes=processes
+        )
     except NotAtHand as reason:
         return InfluencePart(status="not-applicable", reason=f"estimator {settings.estimator}: {reason}"), None
     columns = describe(
@@ -131,6 +139,7 @@ class _Run:
         *,
         bank: Bank | None,
         no_bank: str,
+        gain: Floats | None,
         keep: Keep,
         processes: Processes,
     ) -> _Run:
@@ -148,6 +157,7 @@ class _Run:
             keep=scores,
             minimum=settings.minimum_cell,
             rank=_rank(bank, table.rows("train"), targets),
+            unseen=_unseen(subject, table, gain),
         )
         return _Run(problem, evaluation, found)
 
@@ -162,6 +172,7 @@ class _Run:
             effects=self.found.effects.cpu().numpy(),
             self_influence=self.found.self_influence.cpu().numpy(),
             leverage=None if self.found.leverage is None else self.found.leverage.cpu().numpy(),
+            reference=None if self.found.reference is None else self.found.reference.cpu().numpy(),
         )
 
     def part(
@@ -212,6 +223,15 @@ def _rank(bank: Bank | None, train: Ints, targets: Sequence[Target]) -> Rank | N
     if bank is None or models < fidelity.FEWEST:
         return None
     return Rank(lambda effects: fidelity.on_fitting(effects, train, targets, bank), models)
+
+
+def _unseen(subject: Subject, table: Table, gain: Floats | None) -> Unseen | None:
+    """The reserve's records, where there are any and all have labels."""
+    rows, gradient = table.rows("reserve"), subject.gradient
+    if gradient is None or not len(rows) or not np.isfinite(table.label[rows]).all():
+        return None
+    inputs, labels = gradient.tensors(table.frame.iloc[rows], table.label[rows])
+    return Unseen(inputs, labels, gain)
 
 
 def _posed(

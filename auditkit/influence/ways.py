@@ -11,6 +11,7 @@ from torch import Tensor
 
 from auditkit.bank.types import Bank
 from auditkit.errors import ModelError
+from auditkit.influence.curvature import Curvature
 from auditkit.influence.damping import BETWEEN, Damping, listed_shares
 from auditkit.influence.ensemble import SOURCE as ENSEMBLE_SOURCE
 from auditkit.influence.ensemble import average
@@ -23,10 +24,11 @@ from auditkit.influence.problem import Problem
 from auditkit.influence.quality import assess_quality
 from auditkit.influence.refusals import explained
 from auditkit.influence.registry import SOURCES, choose
-from auditkit.influence.scoring import Scores
+from auditkit.influence.scoring import Form, Scores
 from auditkit.influence.settling import settle_between
 from auditkit.influence.sharing import whole
 from auditkit.influence.single import Way, of_one_model
+from auditkit.influence.unseen import Unseen, self_influence
 from auditkit.pieces import Keep, Under
 from auditkit.result import Quality
 from auditkit.subject.replay import replay
@@ -63,6 +65,8 @@ class Found:
     quality: tuple[Quality, ...]
     leverage: Tensor | None = None
     """[N] each record's share of the curvature; None where no record is taken out of it."""
+    reference: Tensor | None = None
+    """[K] self-influence that reserve records would have; None where it was not asked for or there is no way to it."""
 
 
 def of_audited(
@@ -74,6 +78,7 @@ def of_audited(
     keep: Keep,
     minimum: int,
     rank: Rank | None = None,
+    unseen: Unseen | None = None,
 ) -> Found:
     """The audited model alone.
 
@@ -81,6 +86,7 @@ def of_audited(
         problem: the posed problem. evaluation: rows and measures. estimator: `auto` or a name of the registry.
         damping: as the policy states. keep: where finished scores are left. minimum: smallest count that is told.
         rank: where models were retrained for it, by how well effects predict them the damping is chosen.
+        unseen: records that the model did not learn from, for a reference; None: there are none.
     """
     choice = choose(problem, estimator, damping)
     shares = (1.0,) if rank is None else BETWEEN
@@ -95,7 +101,16 @@ def of_audited(
         name=choice.name, why=choice.why, source=SOURCES[choice.name], damping=max(curvature.damping.values()),
         covered=curvature.covered, effects=scores.effects, self_influence=scores.self_influence, quality=quality,
         leverage=None if scores.form == "first-order" else scores.leverage,
+        reference=None if unseen is None else _reference(problem, curvature, unseen, scores.form),
     )  # fmt: skip
+
+
+def _reference(problem: Problem, curvature: Curvature, unseen: Unseen, form: Form) -> Tensor | None:
+    """Self-influence of records that were not learned from; None where the estimator refuses so many solves."""
+    try:
+        return self_influence(problem, curvature, unseen, form=form)
+    except ModelError:
+        return None
 
 
 def _best(tried: Sequence[Scores], rank: Rank | None) -> tuple[int, tuple[Quality, ...]]:

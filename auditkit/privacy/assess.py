@@ -95,6 +95,8 @@ class Given:
     """What gradients and the course of training say of the records."""
     asked: Sequence[Guessed] = ()
     """Attributes to guess, with the model's losses under each of their levels."""
+    reference: Floats | None = None
+    """[K] self-influence that reserve records would have as training records; None: nothing is marked by it."""
     around: Around = NOTHING_AROUND
     """Slices and effects on gaps of the training records, and the model's size."""
 
@@ -103,7 +105,8 @@ def assess(given: Given) -> Part:
     """Assess what the model gives away about membership, record by record where retrained models are given.
 
     Returns:
-        The public part, and restricted arrays by name: `screen_rank` [N] int64, `screen_flag` [N] bool,
+        The public part, and restricted arrays by name: `screen_rank` [N] int64, `screen_flag` [N] bool, `screen_p` [N],
+        `screen_reference` [K],
         `duplicate_cluster` [N] int64, `attack_setting_half` [K] bool, `<attack>_train` [N] and
         `<attack>_reserve` [K] of each attack but the plain one, `baseline_train` [N] and `baseline_reserve` [K] (NaN
         where not measured), `risk`, `risk_low`, `membership_p`, `membership_p_at_risk`, `exposed_flag` and
@@ -146,9 +149,13 @@ class _Run:
     @cached_property
     def screened(self) -> Screened:
         given = self.given
+        (for_tail,) = given.generator.spawn(1)
+        others = given.reference
+        reference = None if others is None else screen.Reference(others, given.settings.level, for_tail)
         return screen.screen(
-            given.self_influence, absent=given.no_self_influence, labels=given.train_labels,
-            groupings=given.groupings, persons=self.codes.get("train"), level=given.level, minimum=given.minimum_cell,
+            given.self_influence, reference=reference, absent=given.no_self_influence,
+            labels=given.train_labels, groupings=given.groupings, slices=given.around.slices,
+            persons=self.codes.get("train"), level=given.level, minimum=given.minimum_cell,
         )  # fmt: skip
 
     def _gaps(self) -> tuple[Measurement, ...]:

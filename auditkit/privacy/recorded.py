@@ -17,6 +17,8 @@ def restricted(
     arrays: dict[str, NDArray[Any] | None] = {
         "screen_rank": screened.rank,
         "screen_flag": screened.flag,
+        "screen_p": screened.p,
+        "screen_reference": screened.reference,
         "duplicate_cluster": None if found is None else found.cluster,
         "attack_setting_half": attacked.setting,
     }

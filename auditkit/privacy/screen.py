@@ -1,44 +1,56 @@
-"""Outsized self-influence: which training records the model rests on for their own sake. A ranking, uncalibrated.
+"""Outsized self-influence: which training records the model rests on for their own sake, by a test against the reserve.
 
-The rule and why. Self-influence is a quadratic form g' H^-1 g in the record's gradient. If the gradient were
-about normal over records it would follow a scaled (mixed) chi-square law, and the cube root of such a
-variable is close to normal (Wilson & Hilferty, PNAS 1931). So the rule takes cube roots and flags a modified
-z-score above 3.5, z = 0.6745 (x - median) / MAD (Iglewicz & Hoaglin 1993): it asks who lies beyond what a
-quadratic form of ordinary records would give. On raw values the same cut-off flags the tail of any chi-square
-law; on logarithms its long lower tail hides every record. On the
-sample lender (logistic model, 4,000 training records, 20 of them planted to be memorised) the three choices flag 622
-records raw, none by logarithm, and 20 by cube root, 19 of them planted.
+The largest self-influences of a model that memorises nothing have a tail too: an outlier rule on the training records
+marked a third of those of a network that memorises all of them. So each training record is held against the
+self-influence that reserve records would have at the same curvature had they been learned from (`influence.unseen`),
+with a fitted tail beyond the largest of these (`tails`), and marked where it survives Benjamini-Hochberg over all
+training records at the policy's level. Without a reserve, or where the estimator gives no such reference, the records
+are ranked and none is marked.
 
-What it is not. No outlier rule tests membership: it says "unlike the other training records", and its share
-depends on the transform. Measured elsewhere, such a rule on raw self-influence accused about 5 % of the
-records of a model that leaked nothing measurable, and a third of those of one that did. Final self-influence
-finds records that are hard to fit; easy-to-fit outliers, which are exposed more often, and near-duplicates,
-whose copies carry each other, it misses. Hence `calibration="uncalibrated"`: a rank and a reason to look,
-never a probability and never a clearance. `screen_quality` measures on retrained models what the marks are worth.
+What it is not. Self-influence is no membership probability. It finds records that are hard to fit; easy-to-fit
+outliers, which are exposed more often, and near-duplicates, whose copies carry each other, it misses. `screen_quality`
+measures on retrained models what the marks are worth. Records of one person count one by one. Wrong where the reserve
+is of another population.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy import stats
 
 from auditkit.errors import NumericsError
 from auditkit.privacy.composition import compose
 from auditkit.privacy.disclosure import isolates, published_rate, small
-from auditkit.result import Measurement, Point, Screen, Series
+from auditkit.privacy.tails import tail_p
+from auditkit.privacy.whom import Piece, shares_by_slice
+from auditkit.result import Estimate, Measurement, Point, Screen, Series
 from auditkit.subject.types import Floats, Grouping, Ints, Mask
 
-CUTOFF: Final = 3.5
 MEASURE: Final = "privacy.screen_share"
-RULE: Final = (
-    f"a modified z-score above {CUTOFF} of the cube root of self-influence (median and median absolute "
-    "deviation over the training records). An outlier rule: it marks records unlike the others, not records "
-    "shown to be exposed."
+RANKED: Final = "Records are ranked by self-influence, and none is marked."
+NO_REFERENCE: Final = (
+    "insufficient evidence: whether a self-influence is outsized is judged against records that the model did not "
+    "learn from, and there is no labelled reserve, or the influence estimator gives no self-influence of such records"
 )
+LEAST_REFERENCE: Final = 30
+"""Reserve records below which nothing is marked."""
 GRID_PER_DECADE: Final = 10
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What training records are held against, and how."""
+
+    self_influence: Floats
+    """[K] what reserve records would have, had the model learned from them; the unit of the training records'."""
+    level: float
+    """Of Benjamini-Hochberg over all training records: the policy's."""
+    generator: np.random.Generator
+    """Draws bootstrap samples of the tail."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,10 @@ class Screened:
     """[N] 1 for the largest self-influence; ties share the smaller rank."""
     flag: Mask | None = None
     """[N]"""
+    p: Floats | None = None
+    """[N]"""
+    reference: Floats | None = None
+    """[K] self-influence of the reserve."""
 
 
 def screen(
@@ -59,6 +75,8 @@ def screen(
     labels: Floats | None,
     groupings: Mapping[str, Grouping],
     persons: Ints | None,
+    reference: Reference | None = None,
+    slices: Sequence[Piece] = (),
     level: float,
     minimum: int,
 ) -> Screened:
@@ -70,6 +88,7 @@ def screen(
         labels: [N] 1.0 favourable, 0.0 not; None when there are no training records.
         groupings: protected attributes and intersections, codes [N].
         persons: [N] person codes, or None.
+        reference: of the reserve; None: nothing is marked. slices: the policy's filters on training records.
         level: coverage of the intervals.
         minimum: minimum cell.
 
@@ -77,42 +96,59 @@ def screen(
         NumericsError: a self-influence is not finite or below zero.
     """
     if self_influence is None or labels is None:
-        return Screened(Screen(status="not-applicable", reason=absent, rule=RULE))
+        return Screened(Screen(status="not-applicable", reason=absent, rule=RANKED))
     _check(self_influence)
     rank = ranks(self_influence)
-    edge = cut(self_influence)
-    if edge is None:
-        reason = "more than half of the records share one self-influence: the rule has no scale to measure by"
-        return Screened(Screen(status="withheld", reason=reason, rule=RULE, n=_shown(len(rank), minimum)), rank)
-    flag = np.asarray(self_influence > edge, dtype=np.bool_)
+    if reference is None or len(reference.self_influence) < LEAST_REFERENCE:
+        nobody = np.zeros(len(rank), dtype=np.bool_)
+        few = f"insufficient evidence: the reserve holds fewer than {LEAST_REFERENCE} records"
+        reason = NO_REFERENCE if reference is None else few
+        public = Screen(
+            status="assessed", rule=RANKED, n=_shown(len(rank), minimum),
+            flagged=Estimate(value=None, level=level, withheld=reason),
+            tail=tail(self_influence, nobody, persons, minimum=minimum),
+        )  # fmt: skip
+        return Screened(public, rank)
+    others = reference.self_influence
+    _check(others)
+    p = tail_p(self_influence, others, reference.generator)
+    flag = np.asarray(stats.false_discovery_control(p, method="bh") <= reference.level, dtype=np.bool_)
     flagged = published_rate(flag, persons, level=level, minimum=minimum)
+    favourable = np.asarray(labels == 1.0)
     by_group, rows = compose(
-        flag,
-        groupings=groupings,
-        favourable=np.asarray(labels == 1.0),
-        persons=persons,
-        level=level,
-        minimum=minimum,
+        flag, groupings=groupings, favourable=favourable, persons=persons, level=level, minimum=minimum,
         measure=MEASURE,
-    )
+    )  # fmt: skip
     public = Screen(
         status="assessed",
-        rule=RULE,
-        cut=_in_medians(edge, self_influence) if len(flag) >= minimum else None,
+        rule=_rule(reference.level, len(others)),
+        cut=_in_medians(self_influence, flag) if len(flag) >= minimum else None,
         n=_shown(len(flag), minimum),
         flagged=flagged,
         by_group=by_group,
+        slices=shares_by_slice(
+            flag, slices, groupings=groupings, favourable=favourable, persons=persons, level=level, minimum=minimum
+        ),
         tail=tail(self_influence, flag, persons, minimum=minimum),
         by=rows,
     )
-    return Screened(public, rank, flag)
+    return Screened(public, rank, flag, p, others)
+
+
+def _rule(level: float, count: int) -> str:
+    return (
+        f"self-influence beyond what the {count:,} records of the reserve would have, had the model learned from them, "
+        f"by Benjamini–Hochberg at level {level:g} over all training records; beyond the largest of the reserve by a "
+        "generalised Pareto tail. It marks records on which the model rests for their own sake, not records shown to "
+        "be exposed."
+    )
 
 
 def measurements(public: Screen) -> tuple[Measurement, ...]:
     """The screen's rows for rules and tables: the share flagged over all, then by group."""
     if public.flagged is None:
         return ()
-    note = f"{public.calibration}: an outlier rule, not a membership risk"
+    note = f"{public.calibration}: a test against the reserve, not a membership risk"
     whole = Measurement(measure=MEASURE, unit="share", estimate=public.flagged, parts=(note,))
     return (whole, *public.by_group)
 
@@ -121,14 +157,6 @@ def ranks(self_influence: Floats) -> Ints:
     """Rank [N], 1 for the largest; ties share the smaller rank."""
     ordered = np.sort(-self_influence)
     return (np.searchsorted(ordered, -self_influence, side="left") + 1).astype(np.int64)
-
-
-def cut(self_influence: Floats) -> float | None:
-    """Self-influence above which RULE flags: (median + 3.5 MAD / 0.6745)^3 of the cube roots; None when MAD is 0."""
-    roots = np.cbrt(self_influence)
-    centre = np.median(roots)
-    spread = np.median(np.abs(roots - centre))
-    return None if spread == 0 else float((centre + CUTOFF * spread / 0.6745) ** 3)
 
 
 def tail(self_influence: Floats, flag: Mask, persons: Ints | None, *, minimum: int) -> Series | None:
@@ -166,10 +194,13 @@ def tail(self_influence: Floats, flag: Mask, persons: Ints | None, *, minimum: i
     )
 
 
-def _in_medians(edge: float, self_influence: Floats) -> float | None:
-    """The cut on the tail's axis; None when the median is 0."""
+def _in_medians(self_influence: Floats, flag: Mask) -> float | None:
+    """Where marks begin on the tail's axis: the middle of the two records about it, on the logarithm; None without."""
     median = float(np.median(self_influence))
-    return edge / median if median > 0 else None
+    if median <= 0 or not flag.any() or flag.all():
+        return None
+    edge = np.sqrt(self_influence[flag].min() * max(float(self_influence[~flag].max()), 0.0))
+    return float(edge) / median
 
 
 def _shown(count: int, minimum: int) -> int | None:

@@ -19,11 +19,14 @@ from auditkit.privacy.disclosure import published_rate, safe_cell
 from auditkit.privacy.rankings import LOSS, SELF
 from auditkit.privacy.screen import ranks
 from auditkit.result import Estimate, RankingQuality, Screen
+from auditkit.subject.persons import support
 from auditkit.subject.types import Floats, Ints, Mask
 
 TRUTH_SHARE: Final = 0.05
 TOPS: Final = (0.05, 0.01)
 MEASURED: Final = "measured"
+STEPS: Final = (0.1, 0.2, 0.25, 0.5)
+"""Widths of the bands of a share that may not be told exactly."""
 
 
 def measured(
@@ -44,10 +47,10 @@ def measured(
             self-influence and loss among them. absent: rankings that this model does not have, and why.
         risk: [N] from retrained models. persons: [N] or None. level: coverage. minimum: minimum cell.
     """
-    if public.status != "assessed" or not {SELF, LOSS} <= set(rankings) or flag is None or risk is None:
+    if public.status != "assessed" or not {SELF, LOSS} <= set(rankings) or risk is None:
         return public
     truth = top(risk, TRUTH_SHARE)
-    marked = [("marked by the screen", flag)]
+    marked = [] if flag is None else [("marked by the screen", flag)]
     rows = [
         row
         for name, values in rankings.items()
@@ -102,34 +105,39 @@ def _rows(
 
 
 def _row(chosen: Mask, truth: Mask, persons: Ints | None, *, safe: bool, level: float, minimum: int) -> RankingQuality:
-    """Precision, recall and lift of one selection.
-
-    What is not safe is withheld, except that few records (or all but a few) of the chosen are among the most at risk:
-    that is said as a band.
-    """
+    """Precision, recall and lift of one selection; where exact figures would tell of few persons, as bands."""
     base = float(truth.mean())
-    reason = f"it would tell of fewer than {minimum} persons, here or by subtraction"
     if not chosen.any() or not truth.any():
-        safe, reason = False, "no records are picked"
-    nothing = Estimate(value=None, level=level, withheld=reason)
-    precision = published_rate(
-        truth[chosen], None if persons is None else persons[chosen], level=level, minimum=minimum
-    )
-    if not safe and (precision.known or precision.low is None):
-        precision = nothing
-    recall = rate(chosen[truth], None if persons is None else persons[truth], level=level) if safe else nothing
-    if precision.low is None:
-        return RankingQuality(precision=precision, recall=recall, lift=nothing)
+        nothing = Estimate(value=None, level=level, withheld="no records are picked")
+        return RankingQuality(precision=nothing, recall=nothing, lift=nothing)
+    parts = (truth[chosen], None if persons is None else persons[chosen]), (
+        chosen[truth], None if persons is None else persons[truth],
+    )  # fmt: skip
+    if safe:
+        precision, recall = (rate(hits, whose, level=level) for hits, whose in parts)
+    else:
+        precision, recall = (band(hits, whose, level=level, minimum=minimum) for hits, whose in parts)
+        few = published_rate(*parts[0], level=level, minimum=minimum)
+        precision = few if not few.known and few.low is not None else precision
+    method = f"precision over the base rate; {precision.method}" if precision.method else ""
     lift = Estimate(
-        value=_over(precision.value, base),
-        low=_over(precision.low, base),
-        high=_over(precision.high, base),
-        level=level,
-        n=precision.n,
-        method=f"precision over the base rate; {precision.method}",
-        withheld=precision.withheld,
-    )
+        value=_over(precision.value, base), low=_over(precision.low, base), high=_over(precision.high, base),
+        level=level, n=precision.n, method=method, withheld=precision.withheld,
+    )  # fmt: skip
     return RankingQuality(precision=precision, recall=recall, lift=lift)
+
+
+def band(hits: Mask, persons: Ints | None, *, level: float, minimum: int) -> Estimate:
+    """The band of STEPS that holds the share of hits: the narrowest that leaves the minimum of persons open."""
+    count = support(np.ones(len(hits), dtype=np.bool_), persons)
+    width = next((step for step in STEPS if step * count >= minimum), None)
+    if width is None:
+        few = f"it would tell of fewer than {minimum} persons, here or by subtraction"
+        return Estimate(value=None, level=level, withheld=few)
+    bands = round(1 / width)
+    at = min(int(float(hits.mean()) * bands + 1e-9), bands - 1)
+    told = f"the band of {width:.0%} that holds it; more would tell of fewer than {minimum} persons"
+    return Estimate(value=None, low=at / bands, high=(at + 1) / bands, level=level, n=len(hits), withheld=told)
 
 
 def _over(value: float | None, base: float) -> float | None:

@@ -20,6 +20,7 @@ from auditkit.result import Estimate, Measurement, SliceExposure
 from auditkit.subject.types import Grouping, Ints, Mask
 
 AVERAGE = "privacy.average_risk"
+SCREENED = "privacy.screen_share"
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,40 @@ def by_group_and_slice(
         if average is not None and share is not None:
             found.append(SliceExposure(name=piece.name, why=piece.why, average=average, flagged=share))
     return groups, tuple(found)
+
+
+def shares_by_slice(
+    flag: Mask,
+    slices: Sequence[Piece],
+    *,
+    groupings: Mapping[str, Grouping],
+    favourable: Mask,
+    persons: Ints | None,
+    level: float,
+    minimum: int,
+) -> tuple[Measurement, ...]:
+    """Share of each slice's training records that is marked; by the same rule as `by_group_and_slice`.
+
+    Arguments as there. Groups that are public count as shown.
+    """
+    nobody = np.zeros(len(flag), dtype=np.bool_)
+    shown: list[Mask] = [nobody, ~nobody]
+    for split in splits(groupings, favourable, ~nobody):
+        if split.is_protected:
+            open_ = publishable(split.cells, split.lines, flag, persons, minimum=minimum)
+            shown += [cell for cell, is_open in zip(split.cells, open_, strict=True) if is_open]
+    few = f"withheld: it would tell of fewer than {minimum} persons, here or by subtraction"
+    found = []
+    for piece in slices:
+        estimate = _absent(_hidden(piece, shown, persons, few=few, minimum=minimum), level)
+        if estimate is None and piece.mask is not None:
+            others = [other for other in shown if other is not piece.mask]
+            estimate = _share(piece.mask, flag, persons, others, level=level, minimum=minimum)
+        if estimate is not None:
+            found.append(
+                Measurement(measure=SCREENED, on="slice", group=piece.name, unit="share", estimate=estimate)
+            )
+    return tuple(found)
 
 
 def _hidden(piece: Piece, shown: list[Mask], persons: Ints | None, *, few: str, minimum: int) -> str:

@@ -53,6 +53,8 @@ class Screen(Record):
     n: int | None = None
     flagged: Estimate | None = None
     by_group: tuple[Measurement, ...] = ()
+    slices: tuple[Measurement, ...] = ()
+    """Share of each of the policy's slices of the training records that is marked."""
     tail: Series | None = None
     by: tuple[CompositionRow, ...] = ()
     calibration: str = "uncalibrated"

@@ -58,6 +58,7 @@ def _world(
         "groupings": groupings,
         "self_influence": influence,
         "no_self_influence": "",
+        "reference": np.random.default_rng(seed + 2).chisquare(2, k),
         "settings": PrivacySettings(),
         "deployment": Deployment(),
         "minimum_cell": 10,

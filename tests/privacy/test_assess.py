@@ -46,7 +46,9 @@ def test_one_assessment_says_everything_it_should(make_world: Callable[..., dict
     assert part.screen is not None and part.screen.status == "assessed"
     assert part.attack == "Loss threshold" and "Yeom" in part.attack_source
     assert part.roc is not None and part.duplicates is not None
-    assert set(arrays) == {"screen_rank", "screen_flag", "duplicate_cluster", "attack_setting_half"}
+    assert set(arrays) == {
+        "screen_rank", "screen_flag", "screen_p", "screen_reference", "duplicate_cluster", "attack_setting_half",
+    }  # fmt: skip
     assert arrays["screen_flag"].shape == (600,)
     assert arrays["screen_flag"][:30].all()
 
@@ -68,7 +70,7 @@ def test_without_a_reserve_every_attack_row_says_why_and_the_rest_stands(
     world = make_world(2)
     p = world["predictions"]
     world["predictions"] = Predictions(p.decision, p.score, p.truth, p.loss, p.loss_train, None)
-    del world["features"]["reserve"]
+    del world["features"]["reserve"], world["reference"]
     part, arrays = assess(Given(**world))
     rows = {row.measure: row.estimate for row in part.measurements if not row.on}
     for measure in ("privacy.attack_auc", "privacy.tpr_at_fpr_0.01"):
@@ -77,8 +79,8 @@ def test_without_a_reserve_every_attack_row_says_why_and_the_rest_stands(
     assert part.status == "assessed" and "no reserve named" in part.reason
     assert part.attack == "" and part.resolution == () and part.roc is None
     assert rows["privacy.train_evaluation_gap"].value is not None
-    assert rows["privacy.screen_share"].value is not None
-    assert "attack_setting_half" not in arrays
+    assert rows["privacy.screen_share"].value is None and "did not learn from" in rows["privacy.screen_share"].withheld
+    assert "attack_setting_half" not in arrays and "screen_flag" not in arrays and "screen_rank" in arrays
 
 
 def test_decisions_alone_are_not_applicable(make_world: Callable[..., dict[str, Any]]) -> None:

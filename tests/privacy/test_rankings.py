@@ -16,7 +16,7 @@ from auditkit.privacy.rankings import (
     arrays,
     rankings,
 )
-from auditkit.privacy.screen import screen
+from auditkit.privacy.screen import Reference, screen
 from auditkit.privacy.screen_quality import measured
 from auditkit.subject.trajectory import Course
 
@@ -51,8 +51,10 @@ def test_a_ranking_that_knows_the_truth_stands_above_the_loss_and_without_models
     risk[:100] += 0.3
     course = Course(np.stack([np.full(2000, 0.7), np.where(risk > 0.7, 0.0, loss)]), own)
     found, absent = rankings(Traced(course, ""), self_influence=own, loss=loss)
+    strangers = Reference(np.random.default_rng(0).chisquare(1, 2000), 0.10, np.random.default_rng(1))
     screened = screen(
-        own, absent="", labels=np.ones(2000), groupings={}, persons=None, level=0.95, minimum=10
+        own, absent="", labels=np.ones(2000), groupings={}, persons=None, reference=strangers, level=0.95,
+        minimum=10,
     )  # fmt: skip
     told = measured(
         screened.public, rankings={**found, NORM: risk}, absent=absent, flag=screened.flag, risk=risk, persons=None,

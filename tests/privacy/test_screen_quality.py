@@ -5,16 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from auditkit.privacy.screen import screen
-from auditkit.privacy.screen_quality import measured, top
+from auditkit.privacy.screen import Reference, screen
+from auditkit.privacy.screen_quality import _row, measured, top
 from auditkit.result import RankingQuality, Screen
 from auditkit.subject.types import Floats
 
 
 def assessed(influence: Floats, loss: Floats, risk: Floats | None, *, minimum: int = 10) -> Screen:
+    strangers = Reference(np.random.default_rng(0).chisquare(3, 4000), 0.10, np.random.default_rng(1))
     found = screen(
-        influence, absent="", labels=np.ones(len(influence)), groupings={}, persons=None, level=0.95, minimum=minimum
-    )
+        influence, absent="", labels=np.ones(len(influence)), groupings={}, persons=None, reference=strangers,
+        level=0.95, minimum=minimum,
+    )  # fmt: skip
     return measured(
         found.public, rankings={"self-influence": influence, "loss": loss}, flag=found.flag, risk=risk, persons=None,
         level=0.95, minimum=minimum,
@@ -69,10 +71,11 @@ def test_all_but_a_few_are_said_as_a_band() -> None:
     influence[:30] += 3000.0
     influence[100:102] += 3000.0
     row = rows_of(assessed(influence, rng.gamma(1.0, 1.0, 2000), risk))["self-influence", "marked by the screen"]
-    assert row.precision.n == 32 and row.precision.value is None and row.precision.high == 1.0
+    assert row.precision.n is not None and 32 <= row.precision.n <= 36
+    assert row.precision.value is None and row.precision.high == 1.0
     assert row.precision.low is not None and row.precision.low < 23 / 32
     assert row.lift.low == pytest.approx(20 * row.precision.low) and row.lift.high == 20.0
-    assert row.recall.value is None and row.recall.low is None
+    assert row.recall.value is None and (row.recall.low, row.recall.high) == (0.3, 0.4)
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -88,8 +91,10 @@ def test_no_count_of_few_follows_from_the_rows_shown(seed: int) -> None:
         if hits is None or picked is None or truth is None:
             assert row.precision.withheld and row.recall.value is None and row.lift.value is None
             if row.precision.low is not None:
-                # A band that holds every number that it may stand for.
-                assert row.precision.low == 0 or row.precision.high == 1
+                # A band that leaves at least the minimum of persons open.
+                assert (row.precision.high - row.precision.low) * (row.precision.n or 0) >= 9
+            if row.recall.low is not None:
+                assert (row.recall.high - row.recall.low) * row.recall.n >= 10 - 1e-9
             continue
         for count in (hits, picked - hits, truth - hits, n - picked - truth + hits):
             assert count == 0 or count >= 10
@@ -97,6 +102,18 @@ def test_no_count_of_few_follows_from_the_rows_shown(seed: int) -> None:
     for own in events.values():
         gaps = np.diff(sorted(own))
         assert ((gaps == 0) | (gaps >= 10)).all()
+
+
+@pytest.mark.parametrize("picked", [30, 60, 120, 300, 450, 600, 900, 1200])
+def test_where_counts_may_not_be_told_the_worth_is_told_in_bands(picked: int) -> None:
+    """Nearly all of those at risk are marked, so that exact counts would tell of the few that are not."""
+    truth = np.arange(2000) < 100
+    chosen = (np.arange(2000) >= 4) & (np.arange(2000) < picked)
+    row = _row(chosen, truth, None, safe=False, level=0.95, minimum=10)
+    for estimate, share in ((row.precision, truth[chosen].mean()), (row.recall, chosen[truth].mean())):
+        assert estimate.value is None and estimate.low is not None and estimate.high is not None
+        assert estimate.low <= share <= estimate.high and estimate.high - estimate.low <= 0.5
+    assert row.precision.low is not None and row.lift.low == pytest.approx(20 * row.precision.low)
 
 
 def test_ties_across_the_edge_are_out_together() -> None:

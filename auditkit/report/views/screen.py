@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from auditkit.report import charts, phrasing, wording
 from auditkit.report.book import Book, Cell, Column, Figure, Row, Table, estimate_cell, methods_note
+from auditkit.report.views.exposed import banded
 from auditkit.result import Screen
 
 FOLD = 8
@@ -14,21 +15,24 @@ def view(book: Book, screen: Screen) -> dict[str, object]:
     """Tail, who is marked, and what the marks and the other rankings are worth."""
     tail = _tail_table(book, screen)
     by = _where(book, screen) if screen.by or screen.by_group else None
+    slices = _slices(book, screen) if screen.slices else None
     flagged = wording.sentence(screen.flagged, "share") if screen.flagged is not None else ""
     worth = _quality(book, screen) if screen.quality else None
     without = [f"{name}: {why}" for name, why in screen.not_ranked]
     figure = _tail(book, screen, tail)
+    share = screen.flagged
     return {
-        "screen": screen, "flagged": flagged, "table": tail, "figure": figure, "by": by, "quality": worth,
-        "not_ranked": without,
+        "screen": screen, "flagged": flagged, "table": tail, "figure": figure, "by": by, "slices": slices,
+        "quality": worth, "not_ranked": without,
+        "marked": share is not None and (share.known or share.low is not None),
     }  # fmt: skip
 
 
 def _quality(book: Book, screen: Screen) -> Table:
     rows = [
         Row((
-            Cell(f"{row.ranking}, {row.selection}"), estimate_cell(row.precision, "share"),
-            estimate_cell(row.recall, "share"), estimate_cell(row.lift, "ratio"),
+            Cell(f"{row.ranking}, {row.selection}"), banded(row.precision, "share"), banded(row.recall, "share"),
+            banded(row.lift, "ratio"),
         ))
         for row in screen.quality
     ]  # fmt: skip
@@ -38,6 +42,14 @@ def _quality(book: Book, screen: Screen) -> Table:
     )  # fmt: skip
     notes = methods_note([row.precision for row in screen.quality])
     return book.table("What rankings of the records find of those most at risk", columns, rows, notes=notes)
+
+
+def _slices(book: Book, screen: Screen) -> Table:
+    rows = [Row((Cell(m.group), banded(m.estimate, m.unit))) for m in screen.slices]
+    share = Column("Share with outsized self-influence", numeric=True)
+    columns = (Column("Slice of the training records", wide=True), share)
+    notes = methods_note([m.estimate for m in screen.slices])
+    return book.table("Outsized self-influence by slice", columns, rows, notes=notes)
 
 
 def _where(book: Book, screen: Screen) -> Table:
