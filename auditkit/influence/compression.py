@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-_FLOOR = 1e-4
+_FLOOR = 1e-6
 """Share of the mean eigenvalue of a second moment below which none of them counts."""
 _DECOMPOSE = 100
 """Products that decomposing costs for each cube of a width."""
