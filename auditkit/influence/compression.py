@@ -12,8 +12,9 @@ of sum_s W_s W_sᵀ and sum_s W_sᵀ W_s; a truncated higher-order SVD, De Latha
 
     V̂_s = sd_s · D^-½ P (Pᵀ W_s R) Rᵀ A^-½
 
-with the inverse roots folded into the bases: i r + o q + S q r products a record instead of S o i. A direction in which
-the records have no inputs (or gradients) has no inverse root and no score; it is left out.
+with the inverse roots folded into the bases: i r + o q + S q r products a record instead of S o i. Both moments are a
+sample's: a direction in which the sample has nothing (a unit that fires for one record in 10,000) may be another
+record's. So no eigenvalue counts less than `_FLOOR` of the mean, and no inverse root is larger than its.
 
 Wrong when: d and a depend on each other (they do; the bound is then only a guide). What counts is the error measured on
 records, which `rehearsal` takes and reports.
@@ -26,8 +27,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-_EMPTY = 1e-12
-"""Eigenvalue of a second moment, relative to the largest, below which the records have nothing in its direction."""
+_FLOOR = 1e-6
+"""Share of the mean eigenvalue of a second moment below which none of them counts."""
 _DECOMPOSE = 100
 """Products that decomposing costs for each cube of a width."""
 _WEIGH = 16
@@ -154,12 +155,12 @@ def cost(columns: int, outputs: int, inputs: int, q: int, r: int) -> int:
 
 
 def roots(moment: Tensor) -> tuple[Tensor, Tensor]:
-    """Symmetric root and its pseudo-inverse of a second moment [k, k]."""
+    """Symmetric root and its inverse of a second moment [k, k] whose eigenvalues are no smaller than the floor."""
     values, vectors = torch.linalg.eigh(moment)
-    kept = values > _EMPTY * values[-1].clamp(min=torch.finfo(values.dtype).tiny)
-    root = torch.where(kept, values.clamp(min=0).sqrt(), 0.0)
-    inverse = torch.where(kept, 1 / root, 0.0)
-    return (vectors * root) @ vectors.T, (vectors * inverse) @ vectors.T
+    least = _FLOOR * float(values.clamp(min=0).mean())
+    # Without any records' content every direction is as good as another, and scores are 0.
+    root = values.clamp(min=least).sqrt() if least > 0 else torch.ones_like(values)
+    return (vectors * root) @ vectors.T, (vectors / root) @ vectors.T
 
 
 def _leading(moment: Tensor) -> tuple[Tensor, Tensor]:

@@ -109,7 +109,8 @@ def recognise(problem: Problem, gradient: Tensor | None = None) -> Decay:
     deviation = (moments - pull.square()).clamp(min=0).sqrt()
     units, patterns = units_of(problem.layout).to(pull.device), tuple(_patterns(problem))
     l2, decoupled = (_best(pull, x, patterns, units) for x in (theta, deviation * theta))
-    z = vuong(l2.left[moments > 0], decoupled.left[moments > 0], units[moments > 0])
+    moved = moments > 0
+    z = vuong(l2.left[moved], decoupled.left[moved], units[moved]) if bool(moved.any()) else 0.0
     typical = float(moments.sum()) ** 0.5 / problem.n
     removals = float(whole.norm()) / typical if typical > 0 else 0.0
     stated = share(pull - problem.penalty * theta, pull)

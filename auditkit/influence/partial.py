@@ -53,7 +53,10 @@ def fit_quality(n: int, part: BlockCurvature, scores: float, own: float | None) 
     if part.quarter is None:
         return ()
     fitted, fourth = part.problem.n, part.quarter.problem.n
-    factor = ((1 / fitted - 1 / n) / (1 / fourth - 1 / fitted)) ** 0.5
+    if fitted <= fourth:
+        text = f"The curvature is fitted on {fitted:,} of {n:,} records, too few to say how far scores rest on them."
+        return (Quality(name="records fitted", value=None, text=text, warns=True),)
+    factor = (max(0.0, 1 / fitted - 1 / n) / (1 / fourth - 1 / fitted)) ** 0.5
     worst = factor * max(scores, own or 0.0)
     text = (
         f"The curvature is fitted on {fitted:,} of {n:,} records, chosen by content. Fitted on {fourth:,} of these, "

@@ -324,13 +324,18 @@ def test_truncation_keeps_what_scores_see() -> None:
     assert spectrum.truncated(0.0, torch.float64) is None
 
 
-def test_directions_that_records_do_not_have_are_left_out() -> None:
+@pytest.mark.parametrize("content", [0.0, 1e-9, 1e-5, 1.0])
+def test_no_direction_is_lifted_by_more_than_the_floor(content: float) -> None:
     a = random(50, 4)
-    a[:, 2] = 0.0
-    root, inverse = roots(a.T @ a / 50)
-    torch.testing.assert_close(root @ root, a.T @ a / 50)
-    keep = torch.diag(torch.tensor([1.0, 1.0, 0.0, 1.0], dtype=torch.float64))
-    torch.testing.assert_close(root @ inverse, keep, rtol=1e-9, atol=1e-9)
+    a[:, 2] *= content
+    moment = a.T @ a / 50
+    root, inverse = roots(moment)
+    torch.testing.assert_close(root @ inverse, torch.eye(4, dtype=torch.float64), rtol=1e-9, atol=1e-9)
+    assert float(torch.linalg.matrix_norm(inverse, 2)) <= (1e-6 * float(moment.trace()) / 4) ** -0.5 * (1 + 1e-9)
+    known = torch.tensor([0, 1, 3])
+    torch.testing.assert_close((root @ root)[known][:, known], moment[known][:, known], rtol=1e-3, atol=1e-6)
+    nothing = roots(torch.zeros(3, 3, dtype=torch.float64))
+    assert all(bool(one.isfinite().all()) for one in nothing)
 
 
 @pytest.mark.parametrize("widths", [(3, 20), (20, 3)])

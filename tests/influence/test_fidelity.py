@@ -237,7 +237,7 @@ def test_a_policy_without_a_bank_says_that_the_floor_was_not_applied(tmp_path: P
 @pytest.mark.parametrize(("value", "status"), [(0.31, "assessed"), (0.3, "assessed"), (0.29, "withheld")])
 def test_the_point_value_decides_and_the_interval_stands_beside_it(value: float, status: str) -> None:
     overall = Estimate(value=value, low=0.1, high=0.5, n=24, method="made by hand")
-    found = Fidelity(overall, (overall,), 0.9, 8, "Made by hand.")
+    found = Fidelity(overall, (overall,), 0.9, 8, "Made by hand.", overall, (overall,))
     targets = synthetic(np.ones((4, 1)))[1]
     item = SliceInfluence(name="t0", kind="gap", why="", n=30, measure="gap", unit="points", value=0.1, p99_raises=1.0)
     part = enter(InfluencePart(status="assessed", slices=(item,)), found, targets, floor=0.3, absent="")

@@ -98,8 +98,9 @@ class Scorer:
 
     def quality(self) -> tuple[Quality, ...]:
         """How effects were evaluated."""
-        nobody = torch.zeros(0)
-        return (step_form(self.curvature, Scores(nobody, nobody, nobody, nobody, self.form, False, 0, 0)), *self.said)
+        nobody, asked = torch.zeros(0), OwnCheck("positive", 0.0, 0, 0)
+        scores = Scores(nobody, nobody, nobody, nobody, self.form, False, 0, 0, check=asked)
+        return (step_form(self.curvature, scores), *self.said)
 
 
 def first_row(problem: Problem) -> Problem:
