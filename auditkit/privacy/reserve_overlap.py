@@ -10,6 +10,7 @@ is in which file,
 
 * groups of rows equal in every compared column and the label (numbers to STEP of the column's spread);
 * the same with one column left out, each in turn, so that a renamed id or a jittered column hides nothing;
+* groups of rows equal when numbers are rounded to each of COARSE of their spread;
 * pairs of rows that are each other's nearest, nearer than each of NEAR times the median distance to the second nearest.
 
 A p-value above LEVEL over the number of looks is no finding. So a random division is refused in fewer than one audit in
@@ -41,12 +42,13 @@ Hashes: TypeAlias = NDArray[np.uint64]
 LEVEL: Final = 1e-3
 STEP: Final = 1e-5
 """Numbers that differ by less than this share of their column's spread count as equal."""
+COARSE: Final = (1e-3, 0.03, 0.1)
 NEAR: Final = (1e-4, 1e-2, 0.1, 0.3)
 MOST_COLUMNS: Final = 200
 """Columns of which each is left out in turn."""
 MOST_LEVELS: Final = 30
 """Levels of a text column that are told apart in distances."""
-MOST_WORK: Final = 2e10
+MOST_WORK: Final = 1e10
 """Products computed for nearest rows; beyond it a random part of all rows looks for its nearest."""
 NEARLY: Final = 0.9
 FEWEST: Final = 20
@@ -147,13 +149,17 @@ def _judged(look: _Look, member: Mask, persons: Ints | None) -> Overlap:
 def _looks(frame: pd.DataFrame, label: Floats) -> Iterator[_Look]:
     """Every grouping of the rows; none of them knows in which file a row is."""
     values = {str(name): _canonical(frame[name]) for name in frame.columns}
-    hashes = {name: _hashed(column) for name, column in values.items()} | {"the label": _hashed(label)}
+    hashes = {name: _hashed(column, STEP) for name, column in values.items()} | {"the label": _hashed(label, STEP)}
     # Sums of hashes, modulo 2^64, so that one column is taken out by a subtraction.
     total: Hashes = np.asarray(np.sum(list(hashes.values()), axis=0, dtype=np.uint64))
     yield _Look(_codes(total), "with the same values in every column")
     if len(hashes) > 2:
         for name in list(hashes)[-MOST_COLUMNS:]:
             yield _Look(_codes(np.asarray(total - hashes[name])), f"with the same values in every column but {name}")
+    for step in COARSE:
+        rounded = [_hashed(column, step) for column in (*values.values(), label)]
+        how = f"with the same values in every column, numbers rounded to {step:g} of their spread"
+        yield _Look(_codes(np.asarray(np.sum(rounded, axis=0, dtype=np.uint64))), how)
     yield from _near(_codes(total), _spread_out([*values.values(), label]))
 
 
@@ -185,13 +191,13 @@ def _canonical(column: pd.Series) -> Floats | Texts:
     return numbers if bool((np.isfinite(numbers) | plain.isna()).all()) else plain.to_numpy(dtype=object)
 
 
-def _hashed(column: Floats | Texts) -> Hashes:
-    """[R] a hash of each value; numbers by steps of STEP of the column's spread."""
+def _hashed(column: Floats | Texts, step: float) -> Hashes:
+    """[R] a hash of each value; numbers by steps of this share of the column's spread."""
     if column.dtype == np.float64:
         numbers = np.asarray(column, dtype=np.float64)
         spread = _spread(numbers)
         # Adding 0.0 makes -0.0 and 0.0 one value.
-        return pd.util.hash_array((np.round(numbers / (STEP * spread)) if spread > 0 else numbers) + 0.0)
+        return pd.util.hash_array((np.round(numbers / (step * spread)) if spread > 0 else numbers) + 0.0)
     return pd.util.hash_array(np.array(["" if value is None else f"t{value}" for value in column], dtype=object))
 
 

@@ -28,7 +28,7 @@ def test_one_assessment_says_everything_it_should(make_world: Callable[..., dict
     assert part.status == "assessed"
     assert set(values) == {
         "privacy.train_loss", "privacy.evaluation_loss", "privacy.train_evaluation_gap", "privacy.accuracy_gap",
-        "privacy.average_risk", "privacy.exposed_share", "privacy.screen_share",
+        "privacy.average_risk", "privacy.exposed_share", "privacy.screen_share", "privacy.baseline_auc",
         "privacy.epsilon_lower_bound", "privacy.recipe_epsilon_lower_bound", "privacy.canary_epsilon_lower_bound",
         "privacy.attack_auc", *(f"privacy.tpr_at_fpr_{rate}" for rate in (0.001, 0.01, 0.1)),
         *(attack.auc for attack in ATTACKS.values()),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import ArrayLike
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 import auditkit
 from auditkit.privacy.baseline import FOLDS, MARGIN, MOST, Lots, Measured, confounded, measured
@@ -220,3 +221,33 @@ def test_rules_on_members_against_reserve_stay_open_where_the_two_differ(more: f
     else:
         assert said["P2"].verdict == said["P3"].verdict == "meets"
         assert not any("reserve differs" in name for name in limits)
+
+
+@pytest.mark.prove
+@pytest.mark.slow
+@pytest.mark.parametrize("world", REAL)
+def test_the_baseline_sees_what_the_attack_on_a_stranger_sees(
+    world: str, record_property: Callable[[str, Any], None]
+) -> None:
+    """A model of a third lot, label noise in six steps: where its attack passes the margin, so does the baseline."""
+    made_of = WORLDS[world]()
+    names = made_of.features
+    coded = made_of.frame[names].apply(
+        lambda column: column if pd.api.types.is_numeric_dtype(column) else pd.Categorical(column).codes
+    )
+    limits = {}
+    for noise in (0.1, 0.2, 0.3, 0.4, 0.5, 0.7):
+        rng = np.random.default_rng(int(100 * noise))
+        third, train, reserve = np.split(rng.permutation(len(coded))[: 3 * min(2_000, len(coded) // 3)], 3)
+        label = made_of.frame["y"].to_numpy().copy()
+        label[reserve] = np.where(rng.random(len(reserve)) < noise, rng.permutation(label[reserve]), label[reserve])
+        stranger = HistGradientBoostingClassifier(max_iter=60, random_state=0).fit(coded.iloc[third], label[third])
+        right = stranger.predict_proba(coded)[np.arange(len(label)), label]
+        attack = roc.auc(positives=right[train], negatives=right[reserve], level=0.95)
+        lots = [made_of.frame.iloc[rows][names].assign(y=label[rows]) for rows in (train, reserve)]
+        found = _baseline(*lots).public
+        limits[noise] = (attack.low or 0.0, found.auc.low or 0.0)
+    record_property(f"baseline, {world}: lower limits of a stranger's attack and of the baseline, by label noise", {
+        noise: [round(limit, 3) for limit in pair] for noise, pair in limits.items()})
+    passed = [baseline > 0.5 + MARGIN for attack, baseline in limits.values() if attack > 0.5 + MARGIN]
+    assert len(passed) >= 2 and all(passed)

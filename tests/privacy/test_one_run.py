@@ -214,7 +214,8 @@ def test_many_numbers_of_guesses_cost_little_and_show_more(
 
 
 @pytest.mark.parametrize(
-    ("canaries", "share"), [(400, 0.1), (20, "auto"), (20, 1.0), (100, "auto"), (400, "auto"), (2000, "auto"), (64, 0.5)]
+    ("canaries", "share"),
+    [(400, 0.1), (20, "auto"), (20, 1.0), (100, "auto"), (400, "auto"), (2000, "auto"), (64, 0.5), (400, 1.0)],
 )
 def test_the_most_that_could_be_shown_is_printed_and_reached_by_right_guesses_alone(
     canaries: int, share: float | Literal["auto"]

@@ -192,3 +192,17 @@ def test_check_finds_it_before_any_heavy_work(tmp_path: Path, rename: tuple[str,
     for words in said:
         assert words in str(caught.value)
     assert "copies.yaml:6" in str(caught.value) and "200 of the 200 records of held.csv" in str(caught.value)
+
+
+def test_jittered_copies_among_many_rows_are_found() -> None:
+    """So many rows that only a few can look for their nearest."""
+    rng = np.random.default_rng(10)
+    frame = pd.DataFrame(rng.normal(size=(60_000, 8))).add_prefix("x").assign(y=rng.integers(0, 2, 60_000))
+    train, reserve = frame[:30_000], frame[30_000:]
+    features = [f"x{k}" for k in range(8)]
+    assert find_overlap(table_of(train, reserve), features) is None
+    copied = pd.concat([train[:600] + 1e-3 * rng.normal(size=(600, 9)), reserve[600:]]).assign(
+        y=lambda found: found["y"].round()
+    )
+    found = find_overlap(table_of(train, copied), features)
+    assert found is not None and 400 <= found.count <= 800

@@ -41,11 +41,10 @@ def expected_epsilon(
     why = Says() if why is None else why
     nothing = {
         "delta": DELTA, "aimed_fpr": AIMED, "reason": why, "models": None, "true_positives": None,
-        "false_positives": None, "bound": entry(level=LEVEL, withheld=why),
+        "false_positives": None, "most": None, "bound": entry(level=LEVEL, withheld=why),
     }  # fmt: skip
     whole = dict(nothing) if scores is None or half is None else nothing | _audited(*scores, half)
     again = dict(nothing) if pool is None else nothing | _recipe(pool)
-    nothing |= {"most": None}
     canary = nothing | {"aimed_fpr": None, "reason": Says(0), "bound": entry(level=LEVEL, withheld=Says(0))}
     part: dict[str, Any] = dict.fromkeys(("canaries", "guesses", "right", "inserted_into"))
     part |= {"reason": Says(0), "counts": []}
