@@ -222,8 +222,8 @@ def training_slices(policy: Policy, subject: Subject, table: Table) -> dict[str,
     train = table.rows("train")
     if not len(train) or subject.score is None:
         return {}
-    frame = table.frame.iloc[train]
-    pieces = [Piece(*found) for found in on_training(policy, table, subject.decide(frame), subject.score(frame))]
+    score, decision = decide_rows(subject, table, train)
+    pieces = [Piece(*found) for found in on_training(policy, table, decision, score)]
     return {piece.name: piece.mask for piece in pieces if piece.mask is not None}
 
 

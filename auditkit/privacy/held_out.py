@@ -64,10 +64,8 @@ def expected(distance: Floats, weight: float) -> Floats:
 
 def guessed(rest: Retrained, out: Retrained) -> Floats:
     """Whether the likelihood ratio of `rest` guesses [K, P] rightly who is inside each of the models left out."""
-    return np.stack([
-        ((log_ratio(margin, rest) > 0) == inside).astype(np.float64)
-        for margin, inside in zip(out.margin, out.inside, strict=True)
-    ])  # fmt: skip
+    right: Floats = ((log_ratio(out.margin, rest) > 0) == out.inside).astype(np.float64)
+    return right
 
 
 def correction(stated: Floats, off: Floats) -> Correction:

@@ -36,7 +36,7 @@ def score(evidence: Evidence) -> Scores:
 
 
 def log_ratio(target: Floats, known: Retrained) -> Floats:
-    """Log likelihood ratio [P] of the target's margins [P], in over out; 0 with fewer than FEWEST models on a side."""
+    """Log likelihood ratio of targets' margins [P] or [T, P], in over out; 0 where a side has few models."""
     sides = []
     enough = np.ones(target.shape[-1], dtype=np.bool_)
     for chosen in (known.inside, ~known.inside):
