@@ -209,6 +209,8 @@ def shown(value: object) -> str:
 
 def _met(value: Any, told: dict[tuple[type, Hashable], str | None], name: str) -> str | None:
     """The label of a cell; cells of one value and one type (True equals 1, and is another group) are read once."""
+    if isinstance(value, bytearray):
+        value = bytes(value)
     try:
         key = (type(value), value)
         if key not in told:

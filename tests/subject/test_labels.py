@@ -27,6 +27,7 @@ WHOLE: dict[str, Callable[[list[Any]], object]] = {
     "decimals": lambda v: [Decimal(x) for x in v],
     "decimals with places": lambda v: [Decimal(f"{x}.00") for x in v],
     "bytes": lambda v: [str(x).encode() for x in v],
+    "byte arrays": lambda v: [bytearray(str(x).encode()) for x in v],
     "mixed": lambda v: [x if at % 3 else (str(x) if at % 2 else float(x)) for at, x in enumerate(v)],
     "int64": np.array,
     "int8": lambda v: np.array(v, dtype=np.int8),
