@@ -213,10 +213,12 @@ def _open(row: Measurement, rule: Rule, reason: str) -> GroupVerdict:
     estimate = row.estimate
     value = estimate.value
     side: Side = side_of(value, rule.op, rule.threshold) if value is not None else ""
+    # Wilson's condition holds for a rate with a known threshold only; other widths shrink with the root of n.
+    scale = "points" if measures.is_attack_rate(row.measure) else SCALES.get(row.unit, "points")
     return GroupVerdict(
         group=row.group, reference=row.reference, verdict="insufficient-evidence", reason=reason,
         estimate=estimate, side=side,
-        needed_n=needed(estimate=estimate, threshold=rule.threshold, scale=SCALES.get(row.unit, "points")),
+        needed_n=needed(estimate=estimate, threshold=rule.threshold, scale=scale),
     )  # fmt: skip
 
 

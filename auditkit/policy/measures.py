@@ -202,6 +202,11 @@ def is_strongest(name: str) -> bool:
     return name == STRONGEST_AUC or name.startswith(TPR_AT_FPR)
 
 
+def is_attack_rate(name: str) -> bool:
+    """Whether it is a true-positive rate at a false-positive rate, whose threshold is estimated as well."""
+    return name.startswith(tuple(ATTACKS))
+
+
 def title(name: str) -> str:
     """A measure's name in words, to begin a sentence with; an unknown name as it is."""
     for prefix, attack in ATTACKS.items():

@@ -116,7 +116,8 @@ def _needed(estimate: dict[str, Any], rule: dict[str, Any]) -> int | Near | None
     if n is None or value == threshold:
         return None
     near = estimate["low"] if value > threshold else estimate["high"]
-    if rule["measure"].rpartition("_")[2] not in ("difference", "ratio", "gap", "auc"):
+    plain = rule["measure"].rpartition("_")[2] not in ("difference", "ratio", "gap", "auc")
+    if plain and "tpr_at_fpr_" not in rule["measure"]:
         bounds = [b for b in (estimate["low"], estimate["high"]) if 0 < b < 1 and b != value]
         spread = max((value - b) ** 2 / (b * (1 - b)) for b in bounds)
         return max(n + 1, math.floor(n * spread * threshold * (1 - threshold) / (value - threshold) ** 2) + 1)
