@@ -37,7 +37,7 @@ from tests.policies.real.recompute_fidelity import expected_fidelity
 from tests.policies.real.recompute_findings import expected_conclusion, expected_findings
 from tests.policies.real.recompute_inference import expected_inference
 from tests.policies.real.recompute_influence import Dense, Removals, expected_influence
-from tests.policies.real.recompute_measures import measures_of
+from tests.policies.real.recompute_measures import SLICES, measures_of
 from tests.policies.real.recompute_membership import (
     ATTACKS,
     diverged,
@@ -200,7 +200,7 @@ def _privacy(audited: Audited) -> dict[str, Any]:
         limits, epsilon = expected_epsilon(None, None, None)
         without, baseline = expected_baseline(None, None, "")
         return {
-            "measurements": rows | limits | without, "screen": {"rule": Says(3.5)}, "epsilon": epsilon,
+            "measurements": rows | limits | without, "screen": {"rule": Says()}, "epsilon": epsilon,
             "baseline": baseline,
         }  # fmt: skip
     half = audited.restricted("attack_setting_half")
@@ -224,7 +224,11 @@ def _privacy(audited: Audited) -> dict[str, Any]:
     rows |= without
     out = found | {"duplicates": expected_duplicates(audited.world)}
     if audited.answers.weights:
-        screen = expected_screen(audited.world, audited.removals.own)
+        names = ("screen_p", "screen_flag", "screen_reference")
+        world, stated = audited.world, audited.world.policy.get("slices", {})
+        slices = {name: SLICES[world.name, name](world, audited.answers, "train").to_numpy() for name in stated}
+        held = {name: audited.restricted(name) for name in names}
+        screen = expected_screen(world, audited.removals.own, held, slices)
         rows |= {"privacy.screen_share /  / ": {"estimate": screen["flagged"]}} | screen["by_group"]
         out["screen"] = screen | {"tail": {"n": screen["n"], "method": Says(MINIMUM_CELL)}}
         if "rule" in exposure:
@@ -232,7 +236,7 @@ def _privacy(audited: Audited) -> dict[str, Any]:
             ranked = rankings(audited.dense, _named(audited, "ranking_"))
             out["screen"] |= expected_quality(kept, audited.removals.own, ranked, audited.answers.loss["train"])
     else:
-        out["screen"] = {"rule": Says(3.5)}
+        out["screen"] = {"rule": Says()}
     return out | {"measurements": rows, "roc": found["roc"] | {"method": Says(MINIMUM_CELL)}}
 
 

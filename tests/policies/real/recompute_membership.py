@@ -279,14 +279,18 @@ def expected_quality(
             row: dict[str, Any] = {"ranking": ranking, "selection": name}
             if any(0 < count < MINIMUM_CELL for count in counts) or not picked.any():
                 hidden = entry(level=LEVEL, withheld=Says(MINIMUM_CELL))
-                band = banded(truth[picked], LEVEL, MINIMUM_CELL) if picked.sum() >= MINIMUM_CELL else hidden
-                if band["value"] is not None or band["low"] is None:
+                if not picked.any():
                     rows.append(row | {"precision": hidden, "recall": hidden, "lift": hidden})
                     continue
-                ends, n = [band[k] * size / truth.sum() for k in ("low", "high")], int(picked.sum())
-                said = {"withheld": Says(MINIMUM_CELL)}
-                lift = entry(None, *ends, level=LEVEL, n=n) | said
-                rows.append(row | {"precision": band | said, "recall": hidden, "lift": lift})
+                few = banded(truth[picked], LEVEL, MINIMUM_CELL)
+                precision = _in_band(truth[picked])
+                if few["value"] is None and few["low"] is not None:
+                    precision = few | {"withheld": Says(MINIMUM_CELL)}
+                lift = hidden
+                if precision["low"] is not None:
+                    ends, n = [precision[k] * size / truth.sum() for k in ("low", "high")], int(picked.sum())
+                    lift = entry(None, *ends, level=LEVEL, n=n) | {"withheld": precision["withheld"]}
+                rows.append(row | {"precision": precision, "recall": _in_band(picked[truth]), "lift": lift})
                 continue
             open_.append(picked)
             hits = int((picked & truth).sum())
@@ -296,6 +300,16 @@ def expected_quality(
             rows.append(row | {"precision": precision, "recall": exact(hits, int(truth.sum()), LEVEL), "lift": lift})
     named = [{key: Says(5, 1) if key == "selection" else value for key, value in row.items()} for row in rows]
     return {"quality": named, "truth_share": float(truth.mean())}
+
+
+def _in_band(hits: Mask) -> dict[str, Any]:
+    """The narrowest of tenths, fifths, quarters and halves that leaves ten records open."""
+    for parts in (10, 5, 4, 2):
+        if len(hits) / parts >= MINIMUM_CELL:
+            at = min(int(hits.mean() * parts + 1e-9), parts - 1)
+            said = Says(1 / parts, MINIMUM_CELL)
+            return entry(None, at / parts, (at + 1) / parts, level=LEVEL, n=len(hits)) | {"withheld": said}
+    return entry(level=LEVEL, withheld=Says(MINIMUM_CELL))
 
 
 def _tops(place: Any) -> dict[str, Mask]:

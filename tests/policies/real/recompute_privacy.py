@@ -16,7 +16,7 @@ from scipy import stats
 from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from tests.policies.real.claims import Says
+from tests.policies.real.claims import Says, about
 from tests.policies.real.recompute_data import (
     FALSE_POSITIVE_RATES,
     LEVEL,
@@ -114,12 +114,29 @@ def curve_complaints(points: Sequence[dict[str, Any]], members: Floats, others: 
     return found
 
 
-def expected_screen(world: World, own: Floats) -> dict[str, Any]:
-    """The screen of self-influence: cut, share flagged, who they are; own [N] is recomputed self-influence."""
-    roots = np.cbrt(own)
-    spread = np.median(np.abs(roots - np.median(roots)))
-    edge = (np.median(roots) + 3.5 * spread / 0.6745) ** 3
-    flag = own > edge
+SCREEN_LEVEL = 0.10
+
+
+def expected_screen(world: World, own: Floats, kept: dict[str, Any], slices: dict[str, Mask]) -> dict[str, Any]:
+    """The screen of self-influence: share flagged, who they are; own [N] is recomputed self-influence.
+
+    `kept` are the audit's p-values, marks and the reserve's self-influence, which is held against ours in
+    `tests/influence/test_unseen`; beyond its largest the tail is fitted on random samples, so p lies below its rank.
+    """
+    reference, p = kept["screen_reference"], kept["screen_p"]
+    count = len(reference)
+    ranks = np.array([(1 + (reference >= value).sum()) / (count + 1) for value in own])
+    near = np.array([(np.abs(reference / value - 1) < 1e-6).sum() for value in np.maximum(own, 1e-300)])
+    inside = ranks > 1.5 / (count + 1)
+    assert (np.abs(p - ranks)[inside] <= (near[inside] + 1e-9) / (count + 1)).all()
+    assert (p[~inside] <= ranks[~inside] + 1e-12).all() and (p > 0).all()
+    order = np.sort(p)
+    passing = np.flatnonzero(order <= SCREEN_LEVEL * np.arange(1, len(p) + 1) / len(p) + 1e-15)
+    flag = p <= (order[passing[-1]] if len(passing) else -1.0)
+    np.testing.assert_array_equal(kept["screen_flag"], flag)
+    cut = None
+    if flag.any():
+        cut = about(float(np.sqrt(own[flag].min() * own[~flag].max()) / np.median(own)), 1e-5)
     by_group, by = {}, []
     label = world.label("train") == 1
     cells = {"favourable": label, "not favourable": ~label}
@@ -135,10 +152,42 @@ def expected_screen(world: World, own: Floats) -> dict[str, Any]:
             by_group[f"privacy.screen_share / {attribute.name} / {name}"] = {"estimate": found}
             if shown[name] and flag.any():
                 by.append(_share(attribute.name, name, members, flag))
+    told = _by_slice(world, flag, slices)
     return {
-        "rule": Says(3.5), "cut": float(edge / np.median(own)), "n": len(own),
+        "rule": Says(count, SCREEN_LEVEL), "cut": cut, "n": len(own), "slices": told,
         "flagged": banded(flag, LEVEL, MINIMUM_CELL), "by_group": by_group, "by": by,
     }  # fmt: skip
+
+
+def _by_slice(world: World, flag: Mask, slices: dict[str, Mask]) -> list[dict[str, Any]]:
+    """Share of each slice that is flagged, where it differs from what is shown by nobody or by ten."""
+    def few(one: Mask, other: Mask) -> bool:
+        return any(0 < int(part.sum()) < MINIMUM_CELL for part in (one & ~other, other & ~one))
+
+    shown = [flag & False, flag | True]
+    for attribute in world.attributes:
+        codes = attribute.codes["train"]
+        names = [*attribute.labels, *(["unknown"] if (codes < 0).any() else [])]
+        cells = {name: codes == (k if k < len(attribute.labels) else -1) for k, name in enumerate(names)}
+        open_ = _shown(cells, flag)
+        shown += [cells[name] for name in names if open_[name]]
+    found = []
+    for name, mask in slices.items():
+        hidden = entry(level=LEVEL, withheld=WITHHELD)
+        estimate = hidden
+        if mask.any() and not any(few(mask, other) for other in shown):
+            estimate = banded(flag[mask], LEVEL, MINIMUM_CELL)
+            sets = [other & flag for other in shown if (other & flag).any()]
+            shown.append(mask)
+            rest = [~mask, ~mask & flag, ~mask & ~flag]
+            if estimate["value"] is None:
+                estimate |= {"withheld": WITHHELD}
+            elif any(0 < int(part.sum()) < MINIMUM_CELL for part in rest) or (
+                (mask & flag).any() and any(few(mask & flag, other) for other in sets)
+            ):
+                estimate = hidden
+        found.append({"measure": "privacy.screen_share", "group": name, "estimate": estimate})
+    return found
 
 
 def group_shares(world: World, flag: Mask, measure: str) -> dict[str, Any]:
