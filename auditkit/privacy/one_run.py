@@ -47,6 +47,7 @@ COINS: Final = (
     "It speaks of a model trained in the same way with the canaries among its records, not of the audited parameters.",
 )
 
+LARGEST: Final = 30.0
 STEP: Final = 1 / 16
 """Steps in which epsilon is raised until it is no longer rejected."""
 HALVINGS: Final = 40
@@ -145,10 +146,11 @@ def looked_at(
 def canaries_needed(epsilon: float, *, level: float) -> int:
     """Canaries with which a claim of this epsilon could be contradicted, every one guessed rightly; with delta = 0.
 
-    All are guessed, at one of len(SHARES) parts of the error: the least m with q^m < (1 - level) / len(SHARES).
+    All are guessed, at one of len(SHARES) parts of the error: the least m with q^m < (1 - level) / len(SHARES). Of a
+    claim above LARGEST what that one needs is told: more than anybody inserts, and q is 1 to the last bit soon after.
     """
     each = (1 - level) / len(SHARES)
-    return int(np.floor(np.log(each) / -np.logaddexp(0.0, -epsilon))) + 1
+    return int(np.floor(np.log(each) / -np.logaddexp(0.0, -min(epsilon, LARGEST)))) + 1
 
 
 def planted_arrays(planted: Planted | None) -> dict[str, Floats | Mask]:

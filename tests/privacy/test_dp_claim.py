@@ -63,7 +63,9 @@ def test_a_limit_that_was_not_measured_has_no_row_and_points_not_stated_are_said
     assert stated["Sampling of batches"] == ("Poisson", True) and not stated["Accountant"][1]
 
 
-@pytest.mark.parametrize(("claimed", "most", "short"), [(3.0, 4.4, False), (4.4, 4.4, True), (8.0, 4.4, True)])
+@pytest.mark.parametrize(
+    ("claimed", "most", "short"), [(3.0, 4.4, False), (4.4, 4.4, True), (8.0, 4.4, True), (600.0, 4.4, True)]
+)
 def test_a_claim_that_the_canaries_could_not_have_contradicted_is_told_apart(
     claimed: float, most: float, short: bool
 ) -> None:
