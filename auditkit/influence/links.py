@@ -24,7 +24,7 @@ Wrong when: probabilities are so close to 0 or 1 that their logits are lost: `sa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -71,6 +71,16 @@ def recognise(loss: PerRecord, outputs: Tensor, targets: Tensor, *, tolerance: f
         if link.curve is not None and link.admits(outputs, tolerance) and _is_loss_of(link, loss, outputs, aims):
             return link
     return LINKS["identity"]
+
+
+def is_likelihood(loss: PerRecord, outputs: Tensor, targets: Tensor) -> bool:
+    """Whether the loss is the negative log-likelihood of one of these distributions in its canonical outputs [B, ...].
+
+    Such a loss is curved everywhere: where its curvature vanishes to rounding, the model lies far out.
+    """
+    aims = targets.to(torch.float64) if targets.is_floating_point() else targets
+    plain = (replace(link, mean=_same) for link in LINKS.values() if link.curve is not None)
+    return any(_is_loss_of(link, loss, outputs, aims) for link in plain if not link.shared or _several(outputs))
 
 
 def saturated(link: Link, outputs: Tensor) -> Tensor:

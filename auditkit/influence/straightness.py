@@ -6,10 +6,11 @@ matrix speaks for the few others, or is 0 and all that is inverted is the L2: sc
 would confirm. With W the Hessian in the outputs and r the slope, a record is straight when the part of r that lies in
 directions in which W vanishes is longer than the rest:
 
-    |r - P r| > |P r|,    P the projection on the eigenvectors of W with  eigenvalue x spread > 1e-9 |r|
+    |r - P r| > |P r|,    P the projection on the eigenvectors of W whose eigenvalue is above 1e-12 of its largest
 
-where the spread is the standard deviation of the outputs over the records looked at. Records without a slope (beyond
-the margin of a squared hinge) have no influence and do not count.
+so that W = 0 has no such eigenvector. A likelihood in logits or log-rates is curved everywhere, whatever rounding
+leaves of it far out on its wrong side (`links.is_likelihood`), so none of its records is straight. Records without a
+slope (beyond the margin of a squared hinge) have no influence and do not count.
 
 Measured on Huber losses of many widths against retraining (60 linear regressions of 60 to 100 records): up to 0.3 of
 the records straight sizes are within 6 %, up to 0.7 mostly within 15 % (at worst 34 %) at correlations of 0.98 and
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from auditkit.errors import Complaint, ModelError
 from auditkit.influence.likelihood import loss_gradient, output_hessian, slope_curvature
+from auditkit.influence.links import is_likelihood
 from auditkit.influence.problem import Problem
 from auditkit.result import Quality
 
@@ -37,6 +39,7 @@ _LOOKED_AT = 512
 _FEWEST = 32
 _OPERATIONS = 2**31
 _TOLD = 0.05
+_TRIED = 8
 _VANISHING = 1e-9
 _FLAT = 1e-12
 
@@ -100,25 +103,26 @@ def _counts(problem: Problem) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         parts = [problem.outputs(tuple(t[at] for t in problem.inputs)) for at in torch.split(rows, size)]
     outputs = torch.cat(parts).to(torch.float64)
-    spread = outputs.std(dim=0, correction=0).max().clamp(min=_FLAT)
     slopes, flags = [], []
     for at, z in zip(torch.split(rows, size), torch.split(outputs, size), strict=True):
         _, gradient = loss_gradient(problem, z, problem.targets[at])
         slopes.append(gradient.norm(dim=1))
-        flags.append(_bare(problem, z, problem.targets[at], gradient, spread))
+        flags.append(_bare(problem, z, problem.targets[at], gradient))
     length = torch.cat(slopes)
+    if problem.link.text or is_likelihood(problem.loss, problem.raw(outputs[:_TRIED]), problem.targets[rows[:_TRIED]]):
+        return length > 0, torch.zeros_like(length, dtype=torch.bool)
     sloped: Tensor = length > _VANISHING * length.max()
     return sloped, sloped & torch.cat(flags)
 
 
-def _bare(problem: Problem, outputs: Tensor, targets: Tensor, gradient: Tensor, spread: Tensor) -> Tensor:
+def _bare(problem: Problem, outputs: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
     """[B] whether most of the slope lies where the Hessian vanishes."""
     if problem.classes > problem.root.limit:
         curved = slope_curvature(problem, outputs, targets, gradient)
-        straight: Tensor = curved.norm(dim=1) * spread <= _VANISHING * gradient.norm(dim=1) ** 2
+        straight: Tensor = curved.norm(dim=1) == 0
         return straight
     values, vectors = torch.linalg.eigh(output_hessian(problem, outputs, targets))
     along = (vectors.transpose(1, 2) @ gradient.unsqueeze(2)).squeeze(2).square()
-    bent = values.abs() * spread > _VANISHING * gradient.norm(dim=1, keepdim=True)
+    bent = values.abs() > _FLAT * values.abs().amax(dim=1, keepdim=True)
     bare: Tensor = (along * ~bent).sum(1) > (along * bent).sum(1)
     return bare
