@@ -25,6 +25,7 @@ from auditkit.influence.renormalised import RemovalForm, renormalise
 from auditkit.influence.request import Measured, Rows, device_of, evaluation_of, passes_of, problem_of
 from auditkit.influence.settling import RECORDS, settle
 from auditkit.influence.sharing import shared
+from auditkit.influence.sizes import order_row
 from auditkit.influence.streaming.encoding import Reader, Records
 from auditkit.influence.streaming.fitting import on_all, settled, taken
 from auditkit.influence.streaming.folder import Folder, key_of
@@ -237,6 +238,7 @@ def _result(
             *(() if progress.check is None else (progress.check.quality(n),)),
             *left_out_of(n, progress.capped, 0),
             *fitted.curvature.quality(),
+            order_row(),
             Quality(name="removal", value=None, text=_REMOVAL[settings.removal]),
         ),
     )
