@@ -178,12 +178,12 @@ def test_a_missing_policy_is_answered_before_torch_is_loaded(tmp_path: Path) -> 
     assert done.returncode == 2, done.stderr
 
 
-def test_sigterm_while_a_policy_is_checked_has_its_own_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_sigterm_while_a_policy_is_checked_has_its_own_code(policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def check(*_: object, **__: object) -> str:
         os.kill(os.getpid(), signal.SIGTERM)
         return ""
 
     monkeypatch.setattr("auditkit.preflight.check", check)
     before = signal.getsignal(signal.SIGTERM)
-    assert main(["check", str(tmp_path / "p.yaml")]) == 143
+    assert main(["check", str(policy)]) == 143
     assert signal.getsignal(signal.SIGTERM) is before

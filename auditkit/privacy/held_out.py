@@ -48,6 +48,18 @@ class Correction:
         return np.clip(np.interp(stated, self.stated, self.met) + stated - ends, 0.5, 1.0)
 
 
+    def slope(self, stated: Floats) -> float:
+        """By how much the corrected risk rises with the stated one, over these records (least squares); 1 for none.
+
+        A mean of corrected risks moves with the mean stated risk by this factor. The map itself has steps, each the
+        mean of one bin: moved records that cross one would pass the bins' noise for a change.
+        """
+        spread = float(np.var(stated))
+        if spread == 0.0 or not len(self.stated):
+            return 1.0
+        return float(np.mean((self(stated) - self(stated).mean()) * (stated - stated.mean()))) / spread
+
+
 NOTHING: Final = Correction(np.zeros(0), np.zeros(0))
 
 

@@ -118,7 +118,8 @@ def averages(known: Retrained, cells: Sequence[Mask], *, level: float) -> list[E
 
     The law of distances is that of all P records, so a cell's mean is drawn to it: differences between cells are rather
     understated. The interval speaks of these records; what other records of the same kind would have is wider. The map
-    to held-out success is that of all models, its own noise is not in the interval.
+    to held-out success is that of all models: the interval is that of the formula's mean, times the map's slope, and
+    the map's own noise is not in it.
     """
     models = known.margin.shape[0]
     value, fitted, grid = every(known)
@@ -129,7 +130,8 @@ def averages(known: Retrained, cells: Sequence[Mask], *, level: float) -> list[E
     group = np.arange(models) % groups
     met, records = correct(known, fitted, grid), known.margin.shape[1]
     share = np.stack([np.pad(cell / max(int(cell.sum()), 1), (0, records - len(cell))) for cell in cells])
-    others = np.stack([share @ met(_left_out(known, group != g, fitted, grid)) for g in range(groups)])
+    others = np.stack([share @ _left_out(known, group != g, fitted, grid) for g in range(groups)])
+    others *= met.slope(value)
     # A law taken up from a fitted one has had more EM steps; they are compared with each other, not with the value.
     error = np.sqrt((groups - 1) / groups * np.square(others - others.mean(axis=0)).sum(axis=0))
     width = float(stats.t.ppf(0.5 + level / 2, groups - 1)) * error

@@ -146,8 +146,9 @@ def _jackknifed(known: Retrained) -> tuple[float, Floats] | None:
         found = risk.every(Retrained(known.margin[rest], known.inside[rest]), start=fitted, grid=grid)[0]
         if found is None:
             return None
-        others.append(float(met(found).mean()))
-    return float(met(value).mean()), np.array(others)
+        others.append(float(found.mean()))
+    # As in `risk.averages`: the map is that of all models, and only its slope is in the interval.
+    return float(met(value).mean()), met.slope(value) * np.array(others)
 
 
 def attacked(known: Retrained, targets: Sequence[int]) -> Floats:

@@ -40,7 +40,8 @@ def test_the_average_is_that_of_one_model_a_subset_of_the_kept_evidence(audit: A
     assert kept["measuring"].sum() == 24 and len(kept["subset"]) == 36
     once = [int(np.flatnonzero(kept["subset"] == subset)[0]) for subset in range(30)]
     assert part.models == len(once) and part.learned_from == SIZES["train"] // 2
-    again = risk.average(Retrained(kept["margin"][once], kept["masks"][once]), level=0.95)
+    known = Retrained(kept["margin"][once], kept["masks"][once])
+    again = risk.average(known, members=SIZES["train"], level=0.95)
     assert part.average == again and audit.arrays["risk"].mean() == pytest.approx(part.average.value, abs=1e-9)
 
 

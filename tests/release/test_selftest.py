@@ -112,15 +112,18 @@ def test_two_hundred_mutations_are_all_found(audited: Audited, record_property: 
 
 def test_a_leak_stops_the_run_and_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = lender(tmp_path)
-    honest = door.seal
+    honest = door.sealing
 
-    def leaking(*given: object, **named: object) -> None:
-        public = given[2]
-        assert isinstance(public, dict)
-        public[JSON] = public[JSON].replace(b'"title": "Small lender"', b'"title": "Small lender A-10006"')
-        honest(*given, **named)  # type: ignore[arg-type]
+    def leaking(*given: object, **named: object) -> door.Seal:
+        seal = honest(*given, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("auditkit.run.seal", leaking)
+        def hold(public: dict[str, bytes]) -> None:
+            public[JSON] = public[JSON].replace(b'"title": "Small lender"', b'"title": "Small lender A-10006"')
+            seal(public)
+
+        return hold  # type: ignore[return-value]
+
+    monkeypatch.setattr("auditkit.run.sealing", leaking)
     with pytest.raises(IntegrityError) as caught:
         run(policy, out=tmp_path / "out", as_of=DAY)
     assert caught.value.exit_code == 5

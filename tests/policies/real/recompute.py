@@ -168,12 +168,12 @@ def _influence(audited: Audited) -> dict[str, Any]:
     if not (restricted / "bank_masks.npy").exists():
         return part
     found = expected_fidelity(audited.dense, audited.removals, restricted)
-    measured, quality = found.pop("slices"), found.pop("quality")
+    measured, sizes, quality = found.pop("slices"), found.pop("sizes"), found.pop("quality")
     below = found["fidelity"]["value"] < found["fidelity_floor"]
-    nothing = {"p99_raises": None, "p99_lowers": None, "share_in_top_1pct": None, "compositions": []}
+    nothing = {"p99_raises": None, "p99_lowers": None, "share_in_top_1pct": None, "compositions": [], "size": None}
     slices = [
-        item | {"fidelity": fidelity} | (nothing if below else {})
-        for item, fidelity in zip(part["slices"], measured, strict=True)
+        item | {"fidelity": fidelity, "size": size} | (nothing if below else {})
+        for item, fidelity, size in zip(part["slices"], measured, sizes, strict=True)
     ]
     status = "withheld" if below else "assessed"
     return part | found | {"slices": slices, "quality": [*quality, *part["quality"]], "status": status}

@@ -49,6 +49,9 @@ def expected_fidelity(dense: Dense, removals: Removals, restricted: Path) -> dic
     names = [m.name for m in dense.measures]
     return {
         "fidelity": overall, "fidelity_floor": FIDELITY_FLOOR, "noise_ceiling": ceiling, "slices": slices,
+        "size": entry(**size, level=LEVEL), "sizes": [
+            entry(**_size(predicted[:, [s]], actual[first][:, [s]]), level=LEVEL) for s in range(len(slices))
+        ],
         "reason": Says(*said, overall["value"], LEVEL, FIDELITY_FLOOR),
         "quality": [
             _row("fidelity to retraining", overall["value"], Says(*said, len(each), LEVEL, FIDELITY_FLOOR)),

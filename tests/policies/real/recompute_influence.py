@@ -266,7 +266,7 @@ def _quality(dense: Dense, removals: Removals) -> list[dict[str, Any]]:
         ("weight decay", None, _decay(dense)),
         ("form", None, Says()),
         ("overlap across a decade of damping", float(overlap[0]), Says(float(overlap[0]), float(median))),
-        ("self-influence of every record", 0.0, Says(0)),
+        ("self-influence of every record", 0.0, Says(0, len(dense.rows), MINIMUM_CELL)),
     ]
     return [{"name": name, "value": value, "text": text} for name, value, text in found]
 

@@ -199,8 +199,7 @@ def held_out(pool: Pool, grid: Floats, first: Floats) -> Callable[[Floats], Floa
         near = stats.norm(scale=np.sqrt(4 + 1 / weight)).cdf(np.abs(grid)) - 0.5
         expected[~rest] = own @ (0.5 + near * (stats.norm.cdf(np.abs(grid * np.sqrt(weight))) * 2 - 1))
         others = Pool(pool.inside[rest], pool.loss[rest], pool.seeds[rest], pool.members)
-        for k in np.flatnonzero(~rest):
-            right[k] = (likelihood_ratios(others, pool.loss[k]) > 0) == pool.inside[k]
+        right[~rest] = (likelihood_ratios(others, pool.loss[~rest]) > 0) == pool.inside[~rest]
     count = stated.shape[1]
     size = max(30, count // 24)
     sizes = [size] * max(1, count // size)
@@ -334,13 +333,14 @@ def means(pool: Pool, cells: list[Mask]) -> list[dict[str, Any]]:
     success, groups = stats.norm.cdf(np.abs(grid) / 2), min(len(pool.inside), 32)
     fitted = _law(given, _start(grid), EM_STEPS)
     met = held_out(pool, grid, fitted)
-    value = met(_posterior(given, fitted) @ success)[: pool.members]
+    stated = _posterior(given, fitted) @ success
+    value, slope = met(stated)[: pool.members], np.polyfit(stated, met(stated), 1)[0]
     others = np.empty((groups, len(cells)))
     for k in range(groups):
         rest = np.arange(len(pool.inside)) % groups != k
         _, left = _likelihoods(pool.inside[rest], pool.margin[rest], grid)
-        risk = met(_posterior(left, _law(left, fitted, EM_STEPS_AGAIN)) @ success)[: pool.members]
-        others[k] = [risk[cell].mean() for cell in cells]
+        risk = (_posterior(left, _law(left, fitted, EM_STEPS_AGAIN)) @ success)[: pool.members]
+        others[k] = [slope * risk[cell].mean() for cell in cells]
     halves = stats.t.ppf(0.5 + LEVEL / 2, groups - 1) * np.sqrt((groups - 1) * others.var(axis=0))
     found = []
     for cell, half in zip(cells, halves, strict=True):
@@ -375,14 +375,13 @@ def _bands(risk: Floats, flag: Mask) -> list[dict[str, Any]]:
 
 
 def likelihood_ratios(pool: Pool, loss: Floats) -> Floats:
-    """Log of the Student-t predictive with the record over the one without it."""
-    target, found = log_odds(loss), np.zeros(len(loss))
+    """Log of the Student-t predictive with the record over the one without it, of one model's losses or of several."""
+    target, found = log_odds(loss), np.zeros(loss.shape)
     enough = (pool.inside.sum(0) >= 2) & ((~pool.inside).sum(0) >= 2)
     for sign, chosen in ((1, pool.inside), (-1, ~pool.inside)):
-        sides = [pool.margin[chosen[:, i], i] for i in range(len(loss))]
-        n = np.array([len(side) for side in sides])
-        mean = np.array([side.mean() if len(side) else 0.0 for side in sides])
-        squares = np.array([((side - m) ** 2).sum() for side, m in zip(sides, mean, strict=True)])
+        n = chosen.sum(0)
+        mean = np.ma.array(pool.margin, mask=~chosen).mean(0).filled(0.0)
+        squares = (((pool.margin - mean) ** 2) * chosen).sum(0)
         prior, centre = smyth(squares[n > 1] / (n[n > 1] - 1), n[n > 1] - 1)
         freedom = prior + np.maximum(n - 1, 0)
         spread = np.sqrt((prior * centre + squares) / freedom * (1 + 1 / np.maximum(n, 1)))

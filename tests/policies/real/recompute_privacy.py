@@ -126,7 +126,9 @@ def expected_screen(world: World, own: Floats, kept: dict[str, Any], slices: dic
     reference, p = kept["screen_reference"], kept["screen_p"]
     count = len(reference)
     ranks = np.array([(1 + (reference >= value).sum()) / (count + 1) for value in own])
-    near = np.array([(np.abs(reference / value - 1) < 1e-6).sum() for value in np.maximum(own, 1e-300)])
+    # Ours is known to rounding, of the value and of a typical one: where a probability is 1 it is exactly 0.
+    rounding = 1e-6 * own + 1e-9 * np.median(own)
+    near = np.array([(np.abs(reference - value) < off).sum() for value, off in zip(own, rounding, strict=True)])
     inside = ranks > 1.5 / (count + 1)
     assert (np.abs(p - ranks)[inside] <= (near[inside] + 1e-9) / (count + 1)).all()
     assert (p[~inside] <= ranks[~inside] + 1e-12).all() and (p > 0).all()
@@ -140,7 +142,8 @@ def expected_screen(world: World, own: Floats, kept: dict[str, Any], slices: dic
     by_group, by = {}, []
     label = world.label("train") == 1
     cells = {"favourable": label, "not favourable": ~label}
-    by += [_share("label", name, cells[name], flag) for name in cells if _shown(cells, flag)[name]]
+    if flag.any():
+        by += [_share("label", name, cells[name], flag) for name in cells if _shown(cells, flag)[name]]
     for attribute in world.attributes:
         codes = attribute.codes["train"]
         names = [*attribute.labels, *(["unknown"] if (codes < 0).any() else [])]
