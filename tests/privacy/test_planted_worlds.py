@@ -91,8 +91,10 @@ def test_planted_records_are_marked(world: Callable[[int], World], record_proper
     found = figures(world(800), models=64, outside=64, audited=4)
     for name, value in found.items():
         record_property(f"{world.__name__}, exposed records: {name}", round(value, 3))
-    # Recall of all with a held-out risk above 3/4 is recorded too: those just above it have a lower limit below it.
-    assert found["precision"] >= 0.95 and found["recall of the planted"] >= 0.45
+    assert found["precision"] >= 0.95
+    assert found["recall of the planted"] >= 0.45
+    # Of the records whose risk, by models held out, lies above the threshold: the made world misses this by 0.008.
+    assert found["recall"] >= 0.45
 
 
 def test_planted_records_are_marked_in_a_small_world() -> None:
